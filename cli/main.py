@@ -1,0 +1,26 @@
+"""The console script `soundalike`: thin commands over the rooms below."""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from cli import database, models, pipeline, services
+from ml.errors import SoundalikeError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Find music that sounds like this, in your own catalogue.",
+)
+for group in (pipeline, services, models, database):
+    group.register(app)
+
+
+def main() -> None:
+    """Run a command; an error that a user can mend is one line, not a traceback."""
+    try:
+        app()
+    except SoundalikeError as error:
+        Console(stderr=True).print(f"[red]Error:[/red] {error}", soft_wrap=True, highlight=False)
+        sys.exit(1)

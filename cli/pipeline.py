@@ -1,0 +1,86 @@
+"""Commands that run the pipeline and show what came of it."""
+
+import time
+from typing import TYPE_CHECKING
+
+import typer
+
+from cli.output import console, print_neighbours, print_scores
+from ml.environment import Environment
+from ml.workspace import Workspace
+
+if TYPE_CHECKING:
+    from search.database import Database
+
+EXAMPLES = 3
+NEIGHBOURS = 5
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command()(demo)
+    app.command()(pipeline)
+    app.command()(samples)
+
+
+def samples() -> None:
+    """Write the sample catalogue: music made by the program."""
+    from ml.samples import write_samples
+
+    folder = Environment().sample_folder
+    with console.status(f"Making the sample catalogue in {folder}"):
+        started = time.monotonic()
+        manifest = write_samples(folder)
+    console.print(f"Sample catalogue: {manifest} ({time.monotonic() - started:.1f} s)")
+
+
+def demo() -> None:
+    """Make the sample catalogue, run the whole pipeline on it, print neighbours."""
+    samples()
+    pipeline()
+
+
+def pipeline() -> None:
+    """Run the job `refresh` on the catalogue that CATALOG names, print Table 1 and neighbours."""
+    from orchestration.launch import prepare_instance, run_refresh
+    from search.database import open_database
+
+    environment = Environment()
+    prepare_instance(environment)
+    started = time.monotonic()
+    with open_database(environment.database_url, environment.root) as database:
+        if not run_refresh(console.print):
+            console.print(
+                "\n[red]The pipeline stopped[/red]: the line marked `failed` or `not passed`"
+                " says what to do; then run it again, it goes on from where it was."
+            )
+            raise typer.Exit(1)
+        minutes, seconds = divmod(time.monotonic() - started, 60)
+        console.print(f"\nPipeline finished in {minutes:.0f} min {seconds:.0f} s.\n")
+        _print_results(Workspace(environment.root), database)
+    _print_next_steps()
+
+
+def _print_results(workspace: Workspace, database: "Database") -> None:
+    from search.index import similar_tracks
+
+    for split, rows in workspace.load_record("evaluation")["rows"].items():
+        print_scores(f"Table 1 on {split} tracks", rows)
+    tracks = workspace.load_table("tracks")
+    stored = workspace.store.read_clips(range(100))["track_id"]
+    test = tracks[(tracks["split"] == "test") & tracks["track_id"].isin(stored)]
+    for _, track in test.head(EXAMPLES).iterrows():
+        heading = (
+            f"Sounds like {track['track_id']}, {track['title']} ({', '.join(track['genres'])})"
+        )
+        print_neighbours(heading, similar_tracks(database, track["track_id"], NEIGHBOURS))
+
+
+def _print_next_steps() -> None:
+    console.print(
+        "\nNext:\n"
+        "  make dev                                   the Dagster and MLflow pages\n"
+        "  .venv/bin/soundalike similar TRACK_ID      neighbours of any track\n"
+        "  .venv/bin/soundalike sql                   ask in SQL\n"
+        "  make pipeline CATALOG=path/to/tracks.csv   the same on your own music"
+    )

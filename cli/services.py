@@ -1,0 +1,194 @@
+"""Serve the web pages on this machine: Dagster (webserver and daemon) and MLflow."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+import typer
+
+from cli.output import console
+from ml.environment import Environment
+from ml.errors import SoundalikeError
+
+HOST = "127.0.0.1"
+DAGSTER_PORT, MLFLOW_PORT = 3000, 5000
+WORKSPACE_FILE = Path(__file__).parents[1] / "workspace.yaml"
+START_SECONDS, STOP_SECONDS = 180, 20
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process to keep running.
+
+    Parameters
+    ----------
+    name : str
+        Also names its log.
+    command : tuple of str
+        Arguments of the process.
+    port : int or None
+        Where it listens, if it does.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    port: int | None = None
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command()(dev)
+
+
+def dev() -> None:
+    """Serve the Dagster and MLflow pages until Ctrl-C."""
+    from ml.registry import Registry
+    from orchestration.launch import prepare_instance
+    from search.database import open_database
+
+    environment = Environment()
+    prepare_instance(environment)
+    services = _list_services(environment)
+    _require_free_ports(services)
+    Registry(environment.tracking_uri, environment.root / "mlflow")
+    with open_database(environment.database_url, environment.root) as database:
+        database.migrate()
+        serve(services, environment.root / "logs")
+
+
+def serve(services: list[Service], logs: Path) -> None:
+    """Start services, say where they are, and stop them all on Ctrl-C or when one ends.
+
+    Parameters
+    ----------
+    services : list of Service
+        To start.
+    logs : Path
+        Folder for what they print.
+
+    Raises
+    ------
+    SoundalikeError
+        A service ended by itself, or did not start.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, _interrupt)
+    processes: dict[Service, subprocess.Popen[bytes]] = {}
+    try:
+        for service in services:
+            with (logs / f"{service.name}.log").open("ab") as log:
+                processes[service] = _start(service, log, os.environ)
+        _wait_until_ready(processes, logs)
+        for service in services:
+            if service.port:
+                console.print(f"{service.name:>8}  http://{HOST}:{service.port}")
+        console.print(f"Logs are in {logs}. Ctrl-C stops everything.")
+        while True:
+            _require_running(processes, logs)
+            time.sleep(1)
+    except KeyboardInterrupt:
+        console.print("Stopping ...")
+    finally:
+        stop(list(processes.values()))
+    console.print("Stopped.")
+
+
+def stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    """End processes and their children: politely first, by force after a while."""
+    for process in processes:
+        _signal_group(process, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.1, deadline - time.monotonic()))
+        _signal_group(process, signal.SIGKILL)
+        process.wait()
+
+
+def _list_services(environment: Environment) -> list[Service]:
+    programs = Path(sys.executable).parent
+    workspace = ("-w", str(WORKSPACE_FILE))
+    webserver = (str(programs / "dagster-webserver"), *workspace, "-h", HOST)
+    artifacts = (environment.root / "mlflow" / "artifacts").as_uri()
+    return [
+        Service("dagster", (*webserver, "-p", str(DAGSTER_PORT)), DAGSTER_PORT),
+        Service("daemon", (str(programs / "dagster-daemon"), "run", *workspace)),
+        Service(
+            "mlflow",
+            (
+                *(str(programs / "mlflow"), "server", "--workers", "1"),
+                *("--backend-store-uri", environment.tracking_uri),
+                *("--artifacts-destination", artifacts),
+                *("--host", HOST, "--port", str(MLFLOW_PORT)),
+            ),
+            MLFLOW_PORT,
+        ),
+    ]
+
+
+def _start(
+    service: Service, log: IO[bytes], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    # A session of its own: Ctrl-C reaches only us, and we end each group in turn.
+    return subprocess.Popen(  # noqa: S603
+        service.command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env={**environment, "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )
+
+
+def _wait_until_ready(processes: Mapping[Service, subprocess.Popen[bytes]], logs: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    waiting = [service for service in processes if service.port]
+    with console.status("Starting"):
+        while waiting := [service for service in waiting if not _listens(service.port)]:
+            _require_running(processes, logs)
+            if time.monotonic() > deadline:
+                raise SoundalikeError(f"{waiting[0].name} does not start: read {logs}.")
+            time.sleep(0.3)
+
+
+def _require_running(processes: Mapping[Service, subprocess.Popen[bytes]], logs: Path) -> None:
+    for service, process in processes.items():
+        if process.poll() is not None:
+            raise SoundalikeError(
+                f"{service.name} ended by itself: read {logs / service.name}.log, then start again."
+            )
+
+
+def _require_free_ports(services: list[Service]) -> None:
+    for service in services:
+        if _listens(service.port):
+            raise SoundalikeError(
+                f"Port {service.port} is taken by another program: stop it, "
+                f"then serve {service.name} again."
+            )
+
+
+def _listens(port: int | None) -> bool:
+    if port is None:
+        return False
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise KeyboardInterrupt

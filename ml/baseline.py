@@ -1,0 +1,102 @@
+"""The baseline of Table 1: MFCC summarised over time, decorrelated by PCA (paper, section 3.1)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import librosa
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.decomposition import IncrementalPCA
+from torch import Tensor
+from torch.nn import functional
+
+from ml.audio import SAMPLE_RATE
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class BaselineSettings:
+    """How MFCCs are computed: 20 coefficients of 128 mel bands, windows as the ConvNet's."""
+
+    n_mfcc: int = 20
+    n_mels: int = 128
+    n_fft: int = 2048
+    hop: int = 1024
+
+
+def summarise_mfcc(waveform: Float32, settings: BaselineSettings) -> Float32:
+    """Mean and standard deviation over time of each cepstral coefficient.
+
+    Parameters
+    ----------
+    waveform : numpy.ndarray [shape=(B, samples)]
+        At 16 kHz.
+    settings : BaselineSettings
+        Of the MFCC.
+
+    Returns
+    -------
+    numpy.ndarray [shape=(B, 2 * n_mfcc)]
+    """
+    mfcc = librosa.feature.mfcc(
+        y=waveform,
+        sr=SAMPLE_RATE,
+        n_mfcc=settings.n_mfcc,
+        n_mels=settings.n_mels,
+        n_fft=settings.n_fft,
+        hop_length=settings.hop,
+    )
+    return np.concatenate([mfcc.mean(-1), mfcc.std(-1)], axis=-1).astype(np.float32)
+
+
+def fit_baseline(
+    batches: Iterable[Float32], settings: BaselineSettings | None = None
+) -> "BaselineEncoder":
+    """Fit the principal components on the clips of training tracks.
+
+    Parameters
+    ----------
+    batches : iterable of numpy.ndarray [shape=(B, samples)]
+        Clips at 16 kHz; only training tracks, or the evaluation is worth nothing.
+    settings : BaselineSettings, optional
+        Of the MFCC.
+
+    Returns
+    -------
+    BaselineEncoder
+    """
+    settings = settings or BaselineSettings()
+    features = np.concatenate([summarise_mfcc(batch, settings) for batch in batches])
+    pca = IncrementalPCA(batch_size=max(256, 2 * features.shape[1])).fit(features)
+    tensors = {
+        "mean": torch.from_numpy(pca.mean_.astype(np.float32)),
+        "components": torch.from_numpy(pca.components_.astype(np.float32)),
+    }
+    return BaselineEncoder(settings, tensors)
+
+
+class BaselineEncoder:
+    """MFCC statistics in the coordinates of their principal components, scaled to norm 1.
+
+    Parameters
+    ----------
+    settings : BaselineSettings
+        Of the MFCC.
+    tensors : dict of str to torch.Tensor
+        `mean` ``[D]`` and `components` ``[K, D]`` of the PCA.
+    """
+
+    architecture = "baseline"
+
+    def __init__(self, settings: BaselineSettings, tensors: dict[str, Tensor]) -> None:
+        self.settings = settings
+        self.tensors = tensors
+
+    def encode(self, waveform: Tensor) -> Tensor:
+        """Embed ``[B, samples]`` into ``[B, 128]``; the dimensions that PCA lacks are zero."""
+        features = torch.from_numpy(summarise_mfcc(waveform.cpu().numpy(), self.settings))
+        projected = (features - self.tensors["mean"]) @ self.tensors["components"].T
+        padding = 128 - projected.shape[1]
+        return functional.pad(functional.normalize(projected, dim=1), (0, padding))

@@ -1,0 +1,70 @@
+"""Score encoders on any labelled catalogue: no orchestrator, no database, all of its tracks."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml.baseline import fit_baseline
+from ml.catalog import read_catalog
+from ml.clips import extract_clips
+from ml.collection import Collection
+from ml.comparison import compare_encoders
+from ml.embedding import read_batches
+from ml.encoders import Encoder, RandomEncoder, load_encoder
+from ml.errors import EvaluationError
+from ml.evaluation import PROTOCOLS, EvaluationSettings, ScoreRow
+from ml.splits import N_BUCKETS, label_splits
+from ml.workspace import Workspace
+
+BASELINE, RANDOM, ALL = "baseline", "random", "all"
+
+
+def evaluate_catalog(
+    manifest: str, encoders: Sequence[str], protocol: str, root: Path
+) -> list[ScoreRow]:
+    """Score encoders on all tracks of a catalogue.
+
+    The baseline's principal components are fitted on the tracks that hash into the training split.
+
+    Parameters
+    ----------
+    manifest : str
+        Of a labelled catalogue.
+    encoders : sequence of str
+        `random`, `baseline`, or folders with saved encoders.
+    protocol : str
+        One of `ml.evaluation.PROTOCOLS`, or `all`.
+    root : Path
+        `DATA_DIR`: decoded tracks are kept in a folder of their own below it, for the next time.
+
+    Returns
+    -------
+    list of ScoreRow
+    """
+    if protocol not in (*PROTOCOLS, ALL):
+        raise EvaluationError(f"No protocol {protocol!r}: use one of {(*PROTOCOLS, ALL)}.")
+    protocols = PROTOCOLS if protocol == ALL else (protocol,)
+    collection = _collect(manifest, root)
+    resolved = {_short_name(name): _resolve(name, collection) for name in encoders}
+    return compare_encoders(resolved, collection, EvaluationSettings(protocols=protocols))
+
+
+def _collect(manifest: str, root: Path) -> Collection:
+    name = hashlib.sha256(str(Path(manifest).resolve()).encode()).hexdigest()[:16]
+    store = Workspace(root / "evaluated" / name).store
+    tracks = label_splits(read_catalog(manifest).tracks)
+    extract_clips(tracks, store, range(N_BUCKETS))
+    return Collection.load(store, tracks)
+
+
+def _resolve(name: str, collection: Collection) -> Encoder:
+    if name == RANDOM:
+        return RandomEncoder()
+    if name == BASELINE:
+        training = collection.of("train")
+        return fit_baseline(read_batches(training.store, training.clips))
+    return load_encoder(Path(name))
+
+
+def _short_name(name: str) -> str:
+    return name.rstrip("/")

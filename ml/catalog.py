@@ -1,0 +1,197 @@
+"""The manifest: one row per track, each checked; what cannot be used is set aside with a reason.
+
+Conventions
+-----------
+Columns `track_id, path, title, artist, album, genre, mood`; genre and mood hold several values
+separated by ``|``, or none. Further columns are kept as they are. Paths are relative to the
+manifest's folder.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import fsspec
+import pandas as pd
+import pandera.pandas as pa
+
+from ml.errors import CatalogError
+
+REQUIRED_COLUMNS = ("track_id", "path", "title", "artist", "album", "genre", "mood")
+SEPARATOR = "|"
+
+REMEDIES = {
+    "missing_id": "give the row a track_id",
+    "duplicate_id": "keep one row for each track_id (the first one is used)",
+    "missing_path": "give the row the path of its audio file",
+    "outside_root": "use a path below the manifest's folder",
+    "missing_file": "put the file where the row says, or correct the path",
+}
+"""Reason code of a rejected row -> what to do about it."""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """A manifest after its check.
+
+    Parameters
+    ----------
+    tracks : pandas.DataFrame
+        Usable rows: the manifest's columns, with `genres` and `moods` as lists of str and `path`
+        absolute.
+    rejected : pandas.DataFrame
+        Columns `row` (line number in the manifest, header = 1), `track_id`, `path`, `reason`,
+        `remedy`.
+    """
+
+    tracks: pd.DataFrame
+    rejected: pd.DataFrame
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the usable rows, metadata and paths, whatever their order."""
+        rows = self.tracks.sort_values("track_id").to_csv(index=False)
+        return hashlib.sha256(rows.encode()).hexdigest()
+
+
+def read_catalog(manifest: str) -> Catalog:
+    """Read and check a manifest.
+
+    Parameters
+    ----------
+    manifest : str
+        Path or fsspec URL of a CSV or Parquet file.
+
+    Returns
+    -------
+    Catalog
+        Usable and rejected rows; together they are all rows.
+
+    Raises
+    ------
+    CatalogError
+        The manifest is missing, unreadable, lacks required columns, or has no usable row.
+    """
+    rows = _read_manifest(manifest)
+    _require_columns(rows, manifest)
+    reasons = find_rejections(rows, Path(manifest).resolve().parent)
+    catalog = Catalog(_usable(rows, reasons, manifest), _rejected(rows, reasons))
+    if catalog.tracks.empty:
+        raise CatalogError(
+            f"No row of {manifest} can be used ({_tally(reasons)}): "
+            "correct the rows, or point CATALOG elsewhere."
+        )
+    return catalog
+
+
+def find_rejections(rows: pd.DataFrame, root: Path) -> pd.Series:
+    """Say for each row why it cannot be used.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        The manifest, all columns str.
+    root : Path
+        The folder that every path must stay in.
+
+    Returns
+    -------
+    pandas.Series
+        Reason code for the rejected rows, by the rows' index; the first that applies, in the
+        order of `REMEDIES`.
+    """
+    try:
+        _row_schema(root).validate(rows, lazy=True)
+    except pa.errors.SchemaErrors as errors:
+        cases = errors.failure_cases.dropna(subset=["index"])
+        order = {reason: rank for rank, reason in enumerate(REMEDIES)}
+        ranked = cases.assign(rank=cases["check"].map(order)).sort_values(["index", "rank"])
+        first = ranked.drop_duplicates("index").set_index("index")["check"]
+        return first.astype(str)  # type: ignore[no-any-return]
+    return pd.Series(dtype=str)
+
+
+def split_labels(values: pd.Series) -> pd.Series:
+    """Split a column of labels separated by ``|`` into lists, without blanks and repetitions."""
+    return values.map(_split)
+
+
+def _split(text: str) -> list[str]:
+    return list(dict.fromkeys(label.strip() for label in text.split(SEPARATOR) if label.strip()))
+
+
+def _read_manifest(manifest: str) -> pd.DataFrame:
+    try:
+        with fsspec.open(manifest, "rb") as file:
+            if manifest.endswith((".parquet", ".pq")):
+                return pd.read_parquet(file).fillna("").astype(str)
+            return pd.read_csv(file, dtype=str, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise CatalogError(
+            f"No manifest at {manifest}: set CATALOG to your tracks.csv, "
+            "or run `make demo` to make a sample catalogue."
+        ) from error
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise CatalogError(
+            f"Cannot read {manifest} as CSV or Parquet ({error}): save it again as UTF-8 CSV."
+        ) from error
+
+
+def _require_columns(rows: pd.DataFrame, manifest: str) -> None:
+    missing = [name for name in REQUIRED_COLUMNS if name not in rows.columns]
+    if missing:
+        raise CatalogError(
+            f"{manifest} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}: "
+            f"a manifest has {', '.join(REQUIRED_COLUMNS)}."
+        )
+    if rows.empty:
+        raise CatalogError(f"{manifest} has no rows: add a row for each track.")
+
+
+def _row_schema(root: Path) -> pa.DataFrameSchema:
+    def check(test: Callable[[pd.Series], pd.Series], reason: str) -> pa.Check:
+        return pa.Check(test, name=reason, error=reason)
+
+    inside = check(lambda paths: paths.map(lambda path: _is_inside(root, path)), "outside_root")
+    exists = check(lambda paths: paths.map(lambda path: (root / path).is_file()), "missing_file")
+    return pa.DataFrameSchema(
+        {
+            "track_id": pa.Column(
+                str,
+                [
+                    check(lambda ids: ids.str.strip() != "", "missing_id"),
+                    check(lambda ids: ~ids.duplicated(), "duplicate_id"),
+                ],
+            ),
+            "path": pa.Column(
+                str, [check(lambda paths: paths.str.strip() != "", "missing_path"), inside, exists]
+            ),
+        }
+    )
+
+
+def _is_inside(root: Path, path: str) -> bool:
+    return (root / path).resolve().is_relative_to(root.resolve())
+
+
+def _usable(rows: pd.DataFrame, reasons: pd.Series, manifest: str) -> pd.DataFrame:
+    root = Path(manifest).resolve().parent
+    usable = rows.drop(index=reasons.index).reset_index(drop=True)
+    return usable.assign(
+        path=usable["path"].map(lambda path: str(root / path)),
+        genres=split_labels(usable["genre"]),
+        moods=split_labels(usable["mood"]),
+    ).drop(columns=["genre", "mood"])
+
+
+def _rejected(rows: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
+    rejected = rows.loc[reasons.index, ["track_id", "path"]]
+    rejected.insert(0, "row", rejected.index + 2)  # line 1 is the header
+    rejected["reason"] = reasons
+    rejected["remedy"] = reasons.map(REMEDIES)
+    return rejected.sort_values("row").reset_index(drop=True)
+
+
+def _tally(reasons: pd.Series) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.value_counts().items())

@@ -1,0 +1,103 @@
+"""Make the candidates: train or fit an encoder, keep its files, record the run.
+
+A model is kept under the fingerprint of everything that decides it. Asked for the same again, it
+is found instead of trained, so a run that was killed or repeated goes on from where it was.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ml.baseline import BaselineSettings, fit_baseline
+from ml.collection import Collection
+from ml.embedding import read_batches
+from ml.encoders import DESCRIPTION_FILE, Encoder, save_encoder
+from ml.registry import Registry, TrainingRun
+from ml.training import train_convnet
+from ml.training_settings import TrainingSettings
+from ml.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+CODE_VERSION = "1"
+"""Raised when the same settings and clips would give another model."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained encoder on disk.
+
+    Parameters
+    ----------
+    kind : str
+        `baseline` or `convnet`.
+    fingerprint : str
+        Of everything that decided it.
+    folder : Path
+        With the encoder's files.
+    run_id : str
+        Of its MLflow run.
+    reused : bool
+        Whether it was found rather than made.
+    """
+
+    kind: str
+    fingerprint: str
+    folder: Path
+    run_id: str
+    reused: bool
+
+    def to_record(self) -> dict[str, Any]:
+        """Facts for a record and for people."""
+        return asdict(self) | {"folder": str(self.folder)}
+
+
+def develop_baseline(collection: Collection, workspace: Workspace, registry: Registry) -> Model:
+    """Fit the baseline on the clips of training tracks, or find it."""
+    training = collection.of("train")
+    settings = BaselineSettings()
+
+    def fit(run: TrainingRun) -> Encoder:  # noqa: ARG001 (it has no curve to report)
+        return fit_baseline(read_batches(training.store, training.clips), settings)
+
+    return _develop("baseline", fit, asdict(settings), [training], workspace, registry)
+
+
+def develop_convnet(
+    collection: Collection, settings: TrainingSettings, workspace: Workspace, registry: Registry
+) -> Model:
+    """Train a ConvNet on training tracks, select it on validation tracks; or find it."""
+    training, validation = collection.of("train"), collection.of("validation")
+
+    def train(run: TrainingRun) -> Encoder:
+        return train_convnet(training, validation, settings, run.log_metrics)
+
+    return _develop("convnet", train, asdict(settings), [training, validation], workspace, registry)
+
+
+def _develop(
+    kind: str,
+    make: Callable[[TrainingRun], Encoder],
+    params: Mapping[str, Any],
+    data: list[Collection],
+    workspace: Workspace,
+    registry: Registry,
+) -> Model:
+    decisive = [CODE_VERSION, kind, params, [collection.fingerprint for collection in data]]
+    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True, default=str).encode())
+    fingerprint = digest.hexdigest()[:16]
+    folder = workspace.model_folder(kind, fingerprint)
+    known = registry.find_run(fingerprint)
+    if known and (folder / DESCRIPTION_FILE).exists():
+        logger.info("The %s of these clips and settings is there already: %s", kind, fingerprint)
+        return Model(kind, fingerprint, folder, known.run_id, reused=True)
+    with registry.start_run(kind, fingerprint) as run:
+        run.log_params(params)
+        run.log_tags({"kind": kind, "data": " ".join(c.fingerprint for c in data)})
+        save_encoder(make(run), folder)
+        run.log_encoder(folder)
+    return Model(kind, fingerprint, folder, run.run_id, reused=False)

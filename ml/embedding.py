@@ -1,0 +1,94 @@
+"""Embed stretches of stored tracks, in batches."""
+
+import logging
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from ml.audio import Float32, to_float
+from ml.clips import CLIP_SAMPLES, AudioStore
+from ml.encoders import Encoder
+from ml.progress import track_progress
+
+logger = logging.getLogger(__name__)
+
+BATCH_CLIPS = 32
+
+
+def read_batches(
+    store: AudioStore, clips: pd.DataFrame, size: int = BATCH_CLIPS
+) -> Iterator[Float32]:
+    """Read clips in batches.
+
+    Parameters
+    ----------
+    store : AudioStore
+        Where the tracks lie.
+    clips : pandas.DataFrame
+        Columns `digest` and `start` (samples).
+    size : int
+        Clips in a batch.
+
+    Yields
+    ------
+    numpy.ndarray [shape=(size, 160000)]
+        float32 at 16 kHz; the last batch may be smaller.
+    """
+    rows: Sequence[tuple[str, int]] = list(zip(clips["digest"], clips["start"], strict=True))
+    for first in range(0, len(rows), size):
+        batch = [
+            store.read(digest, start, CLIP_SAMPLES) for digest, start in rows[first : first + size]
+        ]
+        yield to_float(np.stack(batch))
+
+
+def embed_clips(
+    encoder: Encoder, store: AudioStore, clips: pd.DataFrame
+) -> npt.NDArray[np.float32]:
+    """Embed clips, in their order.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Any.
+    store : AudioStore
+        Where the tracks lie.
+    clips : pandas.DataFrame
+        Columns `digest` and `start` (samples).
+
+    Returns
+    -------
+    numpy.ndarray [shape=(len(clips), 128)]
+        float32 of norm 1.
+    """
+    embeddings = np.empty((len(clips), 128), np.float32)
+    batches = -(-len(clips) // BATCH_CLIPS)
+    done = 0
+    reading = track_progress(read_batches(store, clips), batches, "batches embedded", logger)
+    for batch in reading:
+        embeddings[done : done + len(batch)] = encoder.encode(torch.from_numpy(batch)).numpy()
+        done += len(batch)
+    return embeddings
+
+
+def place_windows(samples: int, hop: int) -> npt.NDArray[np.int64]:
+    """Start of each ten-second window of a track, so that every moment lies in one.
+
+    Parameters
+    ----------
+    samples : int
+        Length of the track at 16 kHz, at least ten seconds.
+    hop : int
+        Samples between starts.
+
+    Returns
+    -------
+    numpy.ndarray [shape=(windows,)]
+        Ascending starts in samples; the last window ends with the track.
+    """
+    last = samples - CLIP_SAMPLES
+    starts = np.arange(0, last + 1, hop)
+    return starts if starts[-1] == last else np.append(starts, last)

@@ -1,0 +1,296 @@
+"""Experiments and the model registry: the only module that imports MLflow.
+
+A training run keeps its parameters, metrics, pictures and the encoder's files. Each encoder that
+was trained becomes a version of one registered model; the alias `production` names the one that
+the gate let through.
+"""
+
+import fcntl
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from ml.errors import RegistryError
+
+MODEL_NAME = "music-encoder"
+PRODUCTION = "production"
+EXPERIMENT = "soundalike"
+ENCODER_ARTIFACT = "encoder"
+FINGERPRINT_TAG = "fingerprint"
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A version of the registered model."""
+
+    number: int
+    run_id: str
+    fingerprint: str
+
+
+class TrainingRun:
+    """One run in the tracking server.
+
+    Parameters
+    ----------
+    client : MlflowClient
+        Connected.
+    run_id : str
+        Of the run.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self._client = client
+        self.run_id = run_id
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record hyperparameters; nested mappings become dotted names."""
+        flat = pd.json_normalize(dict(params)).iloc[0].to_dict()
+        entities = [Param(str(name), str(value)) for name, value in flat.items()]
+        self._client.log_batch(self.run_id, params=entities)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Record numbers at a step."""
+        now = int(time.time() * 1000)
+        entities = [Metric(name, float(value), now, step) for name, value in metrics.items()]
+        self._client.log_batch(self.run_id, metrics=entities)
+
+    def log_tags(self, tags: Mapping[str, str]) -> None:
+        """Record facts about the run."""
+        self._client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in tags.items()])
+
+    def log_table(self, table: pd.DataFrame, name: str) -> None:
+        """Keep a table as an artifact that the MLflow UI shows."""
+        self._client.log_table(self.run_id, table, f"{name}.json")
+
+    def log_figure(self, figure: Figure, name: str) -> None:
+        """Keep a picture."""
+        self._client.log_figure(self.run_id, figure, f"{name}.png")
+
+    def log_encoder(self, folder: Path) -> None:
+        """Keep an encoder's files."""
+        self._client.log_artifacts(self.run_id, str(folder), ENCODER_ARTIFACT)
+
+
+class Registry:
+    """The tracking server and its model registry.
+
+    Parameters
+    ----------
+    tracking_uri : str
+        SQLite URL or server address.
+    folder : Path
+        Where artifacts go when the tracking server is a local database; also holds the lock under
+        which a fresh database is initialised, since two processes at once would break it.
+    """
+
+    def __init__(self, tracking_uri: str, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "initialise.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                self._client = MlflowClient(tracking_uri, tracking_uri)
+                self._experiment_id = self._find_experiment(tracking_uri, folder)
+            except MlflowException as error:
+                raise RegistryError(
+                    f"MLflow does not answer at {tracking_uri}: start it, "
+                    "or unset MLFLOW_TRACKING_URI to use the local one."
+                ) from error
+
+    @contextmanager
+    def start_run(self, name: str, fingerprint: str) -> Iterator[TrainingRun]:
+        """Open a run that ends as finished, or as failed if something is raised.
+
+        Parameters
+        ----------
+        name : str
+            Shown in the MLflow UI.
+        fingerprint : str
+            What the run computes; a run of the same that was killed is closed first.
+
+        Yields
+        ------
+        TrainingRun
+        """
+        for stale in self._search_runs(fingerprint, "RUNNING"):
+            self._client.set_terminated(stale, "KILLED")
+        tags = {"mlflow.runName": name, FINGERPRINT_TAG: fingerprint}
+        run_id = self._client.create_run(self._experiment_id, tags=tags).info.run_id
+        try:
+            yield TrainingRun(self._client, run_id)
+        except BaseException:
+            self._client.set_terminated(run_id, "FAILED")
+            raise
+        self._client.set_terminated(run_id, "FINISHED")
+
+    def open_run(self, run_id: str) -> TrainingRun:
+        """Go back to a run, to add to it."""
+        return TrainingRun(self._client, run_id)
+
+    def find_run(self, fingerprint: str) -> TrainingRun | None:
+        """Find the finished run that computed `fingerprint`, the latest if there are several."""
+        found = self._search_runs(fingerprint, "FINISHED")
+        return TrainingRun(self._client, found[0]) if found else None
+
+    def read_history(self, run_id: str) -> pd.DataFrame:
+        """Read the metrics that a run reported at each step.
+
+        Parameters
+        ----------
+        run_id : str
+            Of the run.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row per step, a column per metric.
+        """
+        names = self._client.get_run(run_id).data.metrics
+        series = {
+            name: {
+                metric.step: metric.value
+                for metric in self._client.get_metric_history(run_id, name)
+            }
+            for name in sorted(names)
+        }
+        return pd.DataFrame(series).sort_index()
+
+    def register(self, run_id: str, fingerprint: str) -> ModelVersion:
+        """Make a run's encoder a version of the registered model, once.
+
+        Parameters
+        ----------
+        run_id : str
+            Of a run that holds the encoder's files.
+        fingerprint : str
+            Of the encoder.
+
+        Returns
+        -------
+        ModelVersion
+            The version that this run already had, or the new one.
+        """
+        known = [v for v in self.list_versions() if v.run_id == run_id]
+        if known:
+            return known[0]
+        self._require_model()
+        created = self._client.create_model_version(
+            MODEL_NAME,
+            f"{self._client.get_run(run_id).info.artifact_uri}/{ENCODER_ARTIFACT}",
+            run_id,
+            tags={FINGERPRINT_TAG: fingerprint},
+        )
+        return _to_version(created)
+
+    def list_versions(self) -> list[ModelVersion]:
+        """List the versions of the registered model, newest first."""
+        found = self._client.search_model_versions(f"name='{MODEL_NAME}'", max_results=1000)
+        return sorted((_to_version(v) for v in found), key=lambda v: -v.number)
+
+    def find_version(self, number: int) -> ModelVersion:
+        """Find a version by its number.
+
+        Raises
+        ------
+        RegistryError
+            There is none.
+        """
+        for version in self.list_versions():
+            if version.number == number:
+                return version
+        raise RegistryError(
+            f"MLflow has no version {number} of {MODEL_NAME}: materialise `convnet_model` and "
+            "`production_model` again, or point MLFLOW_TRACKING_URI at the server that has it."
+        )
+
+    def find_production(self) -> ModelVersion | None:
+        """Find the version that the alias `production` names, if any."""
+        try:
+            return _to_version(self._client.get_model_version_by_alias(MODEL_NAME, PRODUCTION))
+        except MlflowException:
+            return None
+
+    def promote(self, version: ModelVersion) -> None:
+        """Point the alias `production` at a version."""
+        self._client.set_registered_model_alias(MODEL_NAME, PRODUCTION, str(version.number))
+
+    def annotate(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Record facts about a version, such as the gate's verdict."""
+        for key, value in tags.items():
+            self._client.set_model_version_tag(MODEL_NAME, str(version.number), key, value)
+
+    @contextmanager
+    def encoder_folder(self, version: ModelVersion) -> Iterator[Path]:
+        """Fetch a version's encoder files into a temporary folder.
+
+        Parameters
+        ----------
+        version : ModelVersion
+            Registered.
+
+        Yields
+        ------
+        Path
+            Folder with the encoder's two files.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            fetched = self._client.download_artifacts(version.run_id, ENCODER_ARTIFACT, folder)
+            yield Path(fetched)
+
+    def export_production(self, folder: Path) -> ModelVersion:
+        """Copy the production encoder's files.
+
+        Parameters
+        ----------
+        folder : Path
+            Made if absent.
+
+        Returns
+        -------
+        ModelVersion
+            Whose files they are.
+
+        Raises
+        ------
+        RegistryError
+            No version is in production.
+        """
+        version = self.find_production()
+        if version is None:
+            raise RegistryError("No model is in production yet: run `make pipeline` first.")
+        with self.encoder_folder(version) as files:
+            shutil.copytree(files, folder, dirs_exist_ok=True)
+        return version
+
+    def _find_experiment(self, tracking_uri: str, folder: Path) -> str:
+        experiment = self._client.get_experiment_by_name(EXPERIMENT)
+        if experiment is not None:
+            return str(experiment.experiment_id)
+        local = "://" not in tracking_uri or tracking_uri.startswith("sqlite:")
+        location = (folder / "artifacts").as_uri() if local else None
+        return str(self._client.create_experiment(EXPERIMENT, artifact_location=location))
+
+    def _search_runs(self, fingerprint: str, status: str) -> list[str]:
+        query = f"tags.{FINGERPRINT_TAG} = '{fingerprint}' and attributes.status = '{status}'"
+        found = self._client.search_runs([self._experiment_id], query)
+        return [run.info.run_id for run in found]
+
+    def _require_model(self) -> None:
+        if not self._client.search_registered_models(f"name='{MODEL_NAME}'"):
+            self._client.create_registered_model(MODEL_NAME)
+
+
+def _to_version(version: Any) -> ModelVersion:  # noqa: ANN401 (mlflow has no types)
+    tags = version.tags or {}
+    return ModelVersion(int(version.version), version.run_id, tags.get(FINGERPRINT_TAG, ""))

@@ -1,0 +1,28 @@
+"""Errors that a user can mend, shown as one sentence instead of a traceback."""
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import dagster as dg
+
+from ml.errors import SoundalikeError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def explain_failures(compute: Callable[P, R]) -> Callable[P, R]:
+    """Turn the project's own errors into Dagster failures whose description says what to do.
+
+    Such an error comes back however often the step is tried, so it is not retried.
+    """
+
+    @functools.wraps(compute)
+    def explained(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return compute(*args, **kwargs)
+        except SoundalikeError as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
+
+    return explained

@@ -1,0 +1,144 @@
+"""Run a job from a terminal, and show how it goes."""
+
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+from dagster import DagsterEventType, DagsterInstance
+
+from ml.environment import Environment
+from orchestration.partitions import EVERY_BUCKET
+
+Show = Callable[[str], None]
+
+INSTANCE_SETTINGS = Path(__file__).parents[1] / "dagster.yaml"
+POLL_SECONDS = 0.5
+LAUNCH_TAG = "soundalike/launch"
+
+
+def prepare_instance(environment: Environment) -> Path:
+    """Make `DAGSTER_HOME` with the project's instance settings.
+
+    Parameters
+    ----------
+    environment : Environment
+        Names the folder.
+
+    Returns
+    -------
+    Path
+        The folder; `DAGSTER_HOME` of this process is set to it.
+    """
+    folder = environment.dagster_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(INSTANCE_SETTINGS, folder / "dagster.yaml")
+    os.environ["DAGSTER_HOME"] = str(folder)
+    return folder
+
+
+def load_refresh() -> dg.JobDefinition:
+    """Load the job, in whichever process a step runs."""
+    from orchestration.definitions import defs
+
+    return defs.resolve_job_def("refresh")
+
+
+def run_refresh(show: Show, run_config: dict[str, object] | None = None) -> bool:
+    """Run the whole graph in one run and show its progress.
+
+    Parameters
+    ----------
+    show : callable
+        Gets one line at a time.
+    run_config : dict, optional
+        Dagster run configuration.
+
+    Returns
+    -------
+    bool
+        Whether it succeeded.
+    """
+    tags = {**EVERY_BUCKET, LAUNCH_TAG: uuid.uuid4().hex}
+    with DagsterInstance.get() as instance:
+        finished = threading.Event()
+        viewer = threading.Thread(target=_follow, args=(instance, tags, show, finished))
+        viewer.start()
+        try:
+            result = dg.execute_job(
+                dg.reconstructable(load_refresh), instance, run_config=run_config, tags=tags
+            )
+        finally:
+            finished.set()
+            viewer.join()
+    return result.success
+
+
+def _follow(
+    instance: DagsterInstance, tags: dict[str, str], show: Show, finished: threading.Event
+) -> None:
+    """Show the events of the run with these tags until it is finished and all are shown."""
+    cursor: str | None = None
+    run_id: str | None = None
+    while True:
+        last = finished.is_set()
+        if run_id is None:
+            found = instance.get_runs(dg.RunsFilter(tags={LAUNCH_TAG: tags[LAUNCH_TAG]}), limit=1)
+            run_id = found[0].run_id if found else None
+        if run_id is not None:
+            connection = instance.get_records_for_run(run_id, cursor)
+            cursor = connection.cursor
+            for record in connection.records:
+                for line in describe_event(record.event_log_entry):
+                    show(line)
+            if connection.has_more:
+                continue
+        if last:
+            return
+        finished.wait(POLL_SECONDS)
+
+
+def describe_event(entry: dg.EventLogEntry) -> list[str]:
+    """Say in a line or none what an event means to the person who waits.
+
+    Parameters
+    ----------
+    entry : dagster.EventLogEntry
+        Of the run's log.
+
+    Returns
+    -------
+    list of str
+        In rich's markup.
+    """
+    event = entry.dagster_event
+    step = (entry.step_key or "").removesuffix("_0")
+    if event is None:
+        return [f"  [dim]{step:>16}[/dim]  {entry.user_message}"] if step else []
+    kind = event.event_type
+    if kind == DagsterEventType.STEP_START:
+        return [f"[bold]{step}[/bold]"]
+    if kind == DagsterEventType.STEP_SUCCESS:
+        seconds = event.step_success_data.duration_ms / 1000
+        return [f"  [green]done[/green] in {seconds:.1f} s"]
+    if kind == DagsterEventType.ASSET_CHECK_EVALUATION:
+        return [_describe_check(event)]
+    if kind == DagsterEventType.STEP_FAILURE:
+        return [f"  [red]failed[/red]: {_explain(event)}"]
+    return []
+
+
+def _describe_check(event: dg.DagsterEvent) -> str:
+    check = event.asset_check_evaluation_data
+    mark = "[green]passed[/green]" if check.passed else "[red]not passed[/red]"
+    return f"  check {check.check_name} {mark}: {check.description or ''}"
+
+
+def _explain(event: dg.DagsterEvent) -> str:
+    failure = event.step_failure_data
+    if failure.user_failure_data is not None and failure.user_failure_data.description:
+        return str(failure.user_failure_data.description)
+    return failure.error.message.strip() if failure.error else "no reason given"

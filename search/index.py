@@ -1,0 +1,236 @@
+"""The index: model versions from their begin to their retirement, and neighbours.
+
+The order of a version's life: `begin_version`, `search.load.load_bucket` for each bucket,
+`build_index`, `search.verification.measure_recall` and ``mark_verified``, `activate`, `retire`.
+Each step may be killed and repeated.
+"""
+
+from dataclasses import dataclass
+
+from psycopg.rows import class_row
+
+from search.database import Database
+from search.queries import query
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A track that sounds like another.
+
+    Parameters
+    ----------
+    rank : int
+        From 1, the nearest.
+    track_id, title, artist : str
+        The track.
+    genres, moods : list of str
+        Its labels.
+    distance : float
+        Euclidean distance (0 to 2) of its nearest segment.
+    start_ms, end_ms : int
+        Where that segment is, milliseconds.
+    model_version : int
+        The version that answered.
+    """
+
+    rank: int
+    track_id: str
+    title: str
+    artist: str
+    genres: list[str]
+    moods: list[str]
+    distance: float
+    start_ms: int
+    end_ms: int
+    model_version: int
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A model version in the database.
+
+    Parameters
+    ----------
+    model_version : int
+        Its number in the model registry.
+    name, run_id : str
+        The registered model and the training run.
+    state : str
+        ``loading``, ``loaded``, ``verified`` or ``retired``.
+    active : bool
+        Whether queries use it.
+    segments : int
+        Rows when last complete.
+    recall : float or None
+        As measured, if it was.
+    missed : int or None
+        Queries wholly missed in that measurement.
+    """
+
+    model_version: int
+    name: str
+    run_id: str
+    state: str
+    active: bool
+    segments: int
+    recall: float | None
+    missed: int | None
+
+
+def begin_version(database: Database, version: int, name: str, run_id: str) -> None:
+    """Make room for a model version; does nothing if it has begun, revives a retired one.
+
+    Parameters
+    ----------
+    database : Database
+        Migrated.
+    version : int
+        Number in the model registry, from 1.
+    name, run_id : str
+        The registered model and the training run.
+
+    Raises
+    ------
+    DatabaseError
+        If the database has that version from another run: registry and database have different
+        histories.
+    """
+    _step(database, "begin_version", version, name, run_id)
+
+
+def build_index(database: Database, version: int) -> bool:
+    """Build the HNSW index (m = 16, ef_construction = 128) after the load.
+
+    Parameters
+    ----------
+    database : Database
+        Migrated.
+    version : int
+        A version whose buckets are loaded.
+
+    Returns
+    -------
+    bool
+        Whether it was built now; False if it was there, and only its counts were refreshed.
+
+    Raises
+    ------
+    DatabaseError
+        If the version has no embeddings.
+    """
+    return bool(_step(database, "build_index", version))
+
+
+def activate(database: Database, version: int) -> None:
+    """Make a version the one that every query uses, in one transaction.
+
+    Parameters
+    ----------
+    database : Database
+        Migrated.
+    version : int
+        Loaded in every bucket, indexed and verified.
+
+    Raises
+    ------
+    DatabaseError
+        If it is not; the active version stays.
+    """
+    _step(database, "activate", version)
+
+
+def active_version(database: Database) -> int | None:
+    """Tell which version queries use.
+
+    Parameters
+    ----------
+    database : Database
+        Migrated.
+
+    Returns
+    -------
+    int or None
+        The version, None before the first activation.
+
+    Raises
+    ------
+    DatabaseError
+        If the database does not answer.
+    """
+    found = _step(database, "active_version")
+    return found if isinstance(found, int) else None
+
+
+def retire(database: Database, version: int) -> None:
+    """Drop the embeddings of a version; its row in ``models`` stays.
+
+    Parameters
+    ----------
+    database : Database
+        Migrated.
+    version : int
+        Any but the active one.
+
+    Raises
+    ------
+    DatabaseError
+        If it is active or unknown.
+    """
+    _step(database, "retire", version)
+
+
+def list_models(database: Database) -> list[ModelVersion]:
+    """List every version, retired ones too.
+
+    Parameters
+    ----------
+    database : Database
+        Migrated.
+
+    Returns
+    -------
+    list of ModelVersion
+        By number.
+
+    Raises
+    ------
+    DatabaseError
+        If the database does not answer.
+    """
+    with database.transaction() as connection:
+        cursor = connection.cursor(row_factory=class_row(ModelVersion))
+        return cursor.execute(query("list_models")).fetchall()
+
+
+def similar_tracks(database: Database, track_id: str, k: int = 10) -> list[Neighbour]:
+    """Find the tracks that sound most like one, by the SQL function of the same name.
+
+    Parameters
+    ----------
+    database : Database
+        Migrated, with an active version.
+    track_id : str
+        A track that is served.
+    k : int
+        How many.
+
+    Returns
+    -------
+    list of Neighbour
+        Nearest first; fewer than `k` if there are no more tracks.
+
+    Raises
+    ------
+    DatabaseError
+        If the track is unknown or gone, or no version is active.
+    """
+    with database.transaction() as connection:
+        cursor = connection.cursor(row_factory=class_row(Neighbour))
+        return cursor.execute(query("similar_tracks"), (track_id, k)).fetchall()
+
+
+def _step(database: Database, name: str, *arguments: object) -> object:
+    """Run a named query of one value in a transaction of its own."""
+    with database.transaction() as connection:
+        row = connection.execute(query(name), arguments).fetchone()
+    return row[0] if row else None

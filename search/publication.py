@@ -1,0 +1,119 @@
+"""Publish the production model: load its windows, index them, verify, make it the active version.
+
+Each step may be killed and repeated; until the last one, everyone queries the version before.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import pandas as pd
+
+from ml.audio import SAMPLE_RATE
+from ml.encoders import load_encoder
+from ml.registry import MODEL_NAME, Registry
+from ml.splits import N_BUCKETS
+from ml.workspace import Workspace
+from search.database import Database
+from search.index import activate, active_version, begin_version, build_index, list_models
+from search.tracks import TrackCounts, upsert_tracks
+from search.verification import RecallReport, mark_verified, measure_recall
+from search.windows import WindowLoad, load_windows
+
+INDEX_RECORD = "index"
+
+
+def publish_windows(
+    database: Database, registry: Registry, workspace: Workspace, buckets: Sequence[int]
+) -> tuple[WindowLoad, TrackCounts]:
+    """Embed and load the windows of some buckets under the production version.
+
+    Parameters
+    ----------
+    database : Database
+        Migrated.
+    registry : Registry
+        Holds the production encoder.
+    workspace : Workspace
+        Holds tracks and audio.
+    buckets : sequence of int
+        Which to do.
+
+    Returns
+    -------
+    WindowLoad, TrackCounts
+        What was embedded, and what changed in the table of tracks.
+    """
+    version = registry.find_version(_production_version(workspace))
+    playable = _playable_tracks(workspace)
+    counts = upsert_tracks(database, playable)
+    begin_version(database, version.number, MODEL_NAME, version.run_id)
+    with registry.encoder_folder(version) as folder:
+        encoder = load_encoder(folder)
+    load = load_windows(database, version.number, encoder, workspace.store, playable, buckets)
+    return load, counts
+
+
+def index_production(database: Database, workspace: Workspace) -> tuple[bool, RecallReport]:
+    """Build the index of the production version and measure its recall.
+
+    What was measured is kept in the workspace, good or bad; only a good one is marked as verified.
+
+    Returns
+    -------
+    bool, RecallReport
+        Whether the index was built now, and how well it finds.
+    """
+    version = _production_version(workspace)
+    built = build_index(database, version)
+    report = _recorded_recall(database, workspace, version)
+    if report is None:
+        report = measure_recall(database, version)
+        workspace.save_record(INDEX_RECORD, {"version": version, **asdict(report)})
+        if report.passed:
+            mark_verified(database, version, report)
+    return built, report
+
+
+def recall_report(workspace: Workspace) -> RecallReport:
+    """Read what `index_production` measured last."""
+    record = workspace.load_record(INDEX_RECORD)
+    del record["version"]
+    return RecallReport(**record)
+
+
+def activate_production(
+    database: Database, workspace: Workspace
+) -> tuple[int | None, int, pd.DataFrame]:
+    """Make the production version the one that everyone queries, in one transaction.
+
+    Returns
+    -------
+    int or None, int, pandas.DataFrame
+        The version before (None if there was none, or it is the same), the active one, and all.
+    """
+    version = _production_version(workspace)
+    previous = active_version(database)
+    activate(database, version)
+    models = pd.DataFrame([asdict(model) for model in list_models(database)])
+    return (previous if previous != version else None), version, models
+
+
+def _recorded_recall(database: Database, workspace: Workspace, version: int) -> RecallReport | None:
+    """Recall as measured before, if the version has not changed since."""
+    state = {model.model_version: model.state for model in list_models(database)}[version]
+    if state != "verified":
+        return None
+    record = workspace.load_record(INDEX_RECORD)
+    return recall_report(workspace) if record["version"] == version else None
+
+
+def _production_version(workspace: Workspace) -> int:
+    return int(workspace.load_record("production_model")["version"])
+
+
+def _playable_tracks(workspace: Workspace) -> pd.DataFrame:
+    """Tracks of the catalogue that have audio in the store."""
+    clips = workspace.store.read_clips(range(N_BUCKETS)).drop_duplicates("track_id")
+    audio = clips[["track_id", "samples", "fingerprint"]]
+    tracks = workspace.load_table("tracks").merge(audio, on="track_id", how="inner")
+    return tracks.assign(duration_s=tracks["samples"] / SAMPLE_RATE)

@@ -1,0 +1,25 @@
+-- What the migration runner needs. See search/migrations.py.
+
+-- name: lock_migrations
+-- One runner at a time in this database, whatever the process.
+SELECT pg_advisory_lock(hashtext('soundalike migrations'));
+
+-- name: unlock_migrations
+SELECT pg_advisory_unlock(hashtext('soundalike migrations'));
+
+-- name: create_schema_migrations
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    number     integer PRIMARY KEY,
+    name       text NOT NULL,
+    sha256     text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- name: applied_migrations
+SELECT number, name, sha256 FROM schema_migrations ORDER BY number;
+
+-- name: record_migration
+INSERT INTO schema_migrations (number, name, sha256) VALUES (%s, %s, %s);
+
+-- name: pgvector_version
+SELECT installed_version, default_version FROM pg_available_extensions WHERE name = 'vector';

@@ -1,0 +1,40 @@
+-- The life of a model version. See search/index.py and search/load.py.
+
+-- name: begin_version
+SELECT begin_model(%s, %s, %s);
+
+-- name: begin_bucket_load
+SELECT begin_bucket_load(%s, %s, %s);
+
+-- name: copy_embeddings
+COPY {partition} (model_version, track_id, bucket, start_ms, end_ms, embedding)
+FROM STDIN (FORMAT BINARY);
+
+-- name: finish_bucket_load
+-- In the transaction of the rows: the bucket and what it was loaded from change together.
+INSERT INTO bucket_loads (model_version, bucket, fingerprint, segments) VALUES (%s, %s, %s, %s);
+
+-- name: loaded_fingerprints
+SELECT bucket, fingerprint FROM bucket_loads WHERE model_version = %s ORDER BY bucket;
+
+-- name: build_index
+SELECT index_model(%s);
+
+-- name: mark_verified
+-- Only what was measured on these very rows counts.
+UPDATE models
+SET state = 'verified', verified_at = now(), recall = %(recall)s, missed = %(missed)s,
+    queries = %(queries)s, ef_search = %(ef_search)s, p50_ms = %(p50_ms)s, p95_ms = %(p95_ms)s
+WHERE model_version = %(version)s AND state IN ('loaded', 'verified') AND segments = %(rows)s;
+
+-- name: activate
+SELECT activate_model(%s);
+
+-- name: active_version
+SELECT active_version();
+
+-- name: retire
+SELECT retire_model(%s);
+
+-- name: list_models
+SELECT model_version, name, run_id, state, active, segments, recall, missed FROM model_overview;

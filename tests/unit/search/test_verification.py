@@ -1,0 +1,25 @@
+"""When an index is good enough."""
+
+import pytest
+
+from search.verification import RecallReport
+
+
+def make_report(recall: float, missed: int, queries: int = 1000) -> RecallReport:
+    return RecallReport(recall, missed, queries, 10, 100, 1.0, 2.0, 400_000)
+
+
+@pytest.mark.parametrize(
+    ("report", "passed"),
+    [
+        (make_report(0.98, 1), True),
+        (make_report(0.979, 0), False),
+        (make_report(0.999, 2), False),
+        (make_report(1.0, 1, queries=500), False),
+    ],
+)
+def test_report_asks_for_recall_and_for_no_missed_queries(
+    report: RecallReport, passed: bool
+) -> None:
+    assert report.passed is passed
+    assert ("Raise hnsw.ef_search" in report.verdict) is not passed
