@@ -1,11 +1,49 @@
-# Set-up is a stamp file: re-running costs nothing until the lock or the project file changes.
+# The commands of the README. All state is under DATA_DIR (var/ unless it is set); `make clean`
+# removes nothing but the environment.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 SETUP := .venv/.installed
+UV := 0.13.9
 
+export CATALOG DATA_DIR DATABASE_URL MLFLOW_TRACKING_URI DAGSTER_HOME
+# glibc gives every minibatch's memory back to the system and asks for it again: up to half the time.
+export MALLOC_MMAP_THRESHOLD_ ?= 4294967296
+export MALLOC_TRIM_THRESHOLD_ ?= 4294967296
+export MALLOC_TOP_PAD_ ?= 268435456
+
+.PHONY: setup demo pipeline dev test lint bench clean
+
+setup: $(SETUP)  ## make .venv and install the pinned dependencies
+
+# A stamp: re-running costs nothing until the lock or the project file changes.
 $(SETUP): requirements.lock pyproject.toml
+	@echo "Setting up .venv (about 6 GB, a minute or two) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	$(BIN)/uv pip install --python $(BIN)/python -r requirements.lock
-	$(BIN)/uv pip install --python $(BIN)/python --no-deps --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
+
+demo: $(SETUP)  ## sample catalogue, whole pipeline, neighbours
+	@CATALOG= $(BIN)/soundalike demo
+
+pipeline: $(SETUP)  ## the whole pipeline on CATALOG=path/to/tracks.csv
+	@$(BIN)/soundalike pipeline
+
+dev: $(SETUP)  ## serve the Dagster and MLflow pages until Ctrl-C
+	@$(BIN)/soundalike dev
+
+lint: $(SETUP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint  ## linters and every test
+	$(BIN)/pytest
+
+bench: $(SETUP)  ## every script in benchmarks/
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv

@@ -7,8 +7,10 @@ written last and names what is valid, so a bucket that was interrupted is simply
 
 import hashlib
 import logging
+import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -263,11 +265,25 @@ def _decode_task(
     task: _Task, store: AudioStore, limits: AudioLimits
 ) -> tuple[_Task, int | AudioError]:
     try:
-        samples = decode(Path(task.path), limits)
+        with _silence_decoders():
+            samples = decode(Path(task.path), limits)
     except AudioError as error:
         return task, error
     store.write_audio(task.digest, samples)
     return task, len(samples)
+
+
+@contextmanager
+def _silence_decoders() -> Iterator[None]:
+    """Keep what C libraries print about a damaged file off the terminal: its reason is recorded."""
+    terminal = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
 
 
 def _finish_bucket(

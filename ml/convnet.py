@@ -46,11 +46,13 @@ class ConvNet(nn.Module):
         super().__init__()
         self.settings = settings
         self.front_end = FrontEnd(settings.spectrogram)
-        self.trunk = _build_trunk(settings)
+        # Channels last: on a CPU the convolutions and their gradients take about half the time.
+        self.trunk = _build_trunk(settings).to(memory_format=torch.channels_last)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Embed a batch: ``[B, samples]`` to ``[B, 128]``."""
-        return functional.normalize(self.trunk(self.front_end(waveform)), dim=1)
+        image = self.front_end(waveform).contiguous(memory_format=torch.channels_last)
+        return functional.normalize(self.trunk(image), dim=1)
 
 
 class SeparableBlock(nn.Module):

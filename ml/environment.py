@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pydantic import Field
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Environment(BaseSettings):
@@ -11,6 +11,8 @@ class Environment(BaseSettings):
 
     Relative paths are taken from the working directory.
     """
+
+    model_config = SettingsConfigDict(env_ignore_empty=True)
 
     data_dir: Path = Field(default=Path("var"))
     catalog: str = ""

@@ -6,6 +6,8 @@ the gate let through.
 """
 
 import fcntl
+import logging
+import os
 import shutil
 import tempfile
 import time
@@ -37,6 +39,12 @@ class ModelVersion:
     number: int
     run_id: str
     fingerprint: str
+
+
+# It tells of the tables of a fresh database and draws bars for files of a megabyte.
+logging.getLogger("mlflow").setLevel(logging.WARNING)
+logging.getLogger("alembic").setLevel(logging.WARNING)
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
 class TrainingRun:

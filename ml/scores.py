@@ -241,16 +241,15 @@ def plot_table(rows: Sequence[ScoreRow]) -> Figure:
     """
     protocols = _protocols(rows)
     encoders = list(dict.fromkeys(row["encoder"] for row in rows))
-    figure = Figure(figsize=(1.2 + 4.2 * len(protocols), 4.0), layout="constrained")
+    figure = Figure(figsize=(2.0 + 4.2 * len(protocols), 4.2), layout="constrained")
     panels = figure.subplots(1, len(protocols), sharey=True, squeeze=False)[0]
     for panel, protocol in zip(panels, protocols, strict=True):
         _draw_panel(panel, [row for row in rows if row["protocol"] == protocol], encoders)
         panel.set_title(protocol)
     panels[0].set_ylabel("mean average precision")
     handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(
-        handles, names, loc="outside lower center", ncols=min(len(names), 5), frameon=False
-    )
+    columns = 3 * len(protocols)
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
     return figure
 
 

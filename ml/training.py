@@ -5,7 +5,9 @@ validation tracks; test tracks are never opened here.
 """
 
 import logging
+import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,7 +20,14 @@ from matplotlib.figure import Figure
 from ml.collection import Collection
 from ml.encoders import ConvNetEncoder
 from ml.training_settings import TrainingSettings
-from ml.triplet_module import MONITOR, Report, TripletModule, Validation
+from ml.triplet_module import (
+    MONITOR,
+    Report,
+    TripletModule,
+    Validation,
+    count_loaders,
+    limit_threads,
+)
 
 
 def train_convnet(
@@ -50,7 +59,8 @@ def train_convnet(
     """
     settings = settings or TrainingSettings()
     module = TripletModule(training, settings)
-    with tempfile.TemporaryDirectory() as folder, _quiet_lightning():
+    own_threads = max(1, (os.cpu_count() or 1) - count_loaders())
+    with tempfile.TemporaryDirectory() as folder, limit_threads(own_threads), _quiet_lightning():
         best = ModelCheckpoint(folder, monitor=MONITOR, mode="max", save_weights_only=True)
         stopping = EarlyStopping(MONITOR, mode="max", patience=settings.patience)
         trainer = lightning.Trainer(
@@ -105,7 +115,9 @@ def _quiet_lightning() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.`", FutureWarning)
+            yield
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)

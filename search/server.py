@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO
 
 from ml.errors import DatabaseError
-from search.cluster import Cluster, binaries
+from search.binaries import binaries
+from search.cluster import Cluster
 
 
 def server_url(folder: Path) -> str:

@@ -63,7 +63,7 @@ def _draw_artist(index: int, seed: int) -> Artist:
             brightness=rng.uniform(0, 1),
             snap=rng.uniform(0.2, 1),
         ),
-        equaliser=rng.normal(0, 3, OCTAVES) + rng.normal(0, 1) * np.linspace(-4, 4, OCTAVES),
+        equaliser=rng.normal(0, 2.5, OCTAVES) + rng.normal(0, 1) * np.linspace(-4, 4, OCTAVES),
         reverb_seconds=rng.uniform(0.3, 2.0),
         reverb_share=rng.uniform(0.03, 0.3),
         drive=rng.uniform(0, 2.5),

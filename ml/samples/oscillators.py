@@ -58,8 +58,8 @@ def pass_band(signal: Signal, kind: str, cutoff: float, rate: int) -> Signal:
 
     Parameters
     ----------
-    signal : Signal [shape=(n,)]
-        Mono signal.
+    signal : Signal [shape=(..., n)]
+        One channel, or several.
     kind : {"low", "high"}
         Which side of the cutoff to keep.
     cutoff : float
@@ -69,7 +69,7 @@ def pass_band(signal: Signal, kind: str, cutoff: float, rate: int) -> Signal:
 
     Returns
     -------
-    Signal [shape=(n,)]
+    Signal [shape=(..., n)]
         The filtered signal.
     """
     cutoff = round(float(np.clip(cutoff, 20, 0.45 * rate)), 1)

@@ -15,7 +15,7 @@ COLUMNS = ("track_id", "path", "title", "artist", "album", "genre", "mood")
 BAD_FILES = ("bad_corrupt.flac", "bad_text.mp3", "bad_silent.wav", "bad_short.ogg")
 SECOND_GENRE, SECOND_MOOD, NO_MOOD = 0.2, 0.25, 0.12  # shares of the tracks
 # Encoding ogg and mp3 takes longer than making the music, hence fewer of them.
-_FORMATS = {"ogg": 0.18, "flac": 0.42, "wav": 0.32, "mp3": 0.08}
+_FORMATS = {"ogg": 0.15, "flac": 0.45, "wav": 0.33, "mp3": 0.07}
 _RATES = {"22050": 0.55, "32000": 0.3, "44100": 0.15}
 
 

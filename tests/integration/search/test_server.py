@@ -206,7 +206,7 @@ def test_server_refuses_a_socket_folder_that_is_open_to_others(fresh: Path) -> N
         with pytest.raises(DatabaseError, match="open to other users"):
             embedded_server(fresh).__enter__()
     finally:
-        sockets.rmdir()
+        shutil.rmtree(sockets, ignore_errors=True)
 
 
 def test_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def refusals(verdict: Verdict) -> list[tuple[str, str]]:
     return [(c.against, c.annotation) for c in verdict.comparisons if not c.met]
 
 
-def test_gate_passes_a_better_encoder_when_there_is_no_production():
+def test_gate_passes_a_better_encoder_when_there_is_no_production() -> None:
     verdict = verdict_on(GOOD)
     assert verdict.passed
     assert verdict.reasons == (
@@ -50,15 +50,15 @@ def test_gate_passes_a_better_encoder_when_there_is_no_production():
     )
 
 
-def test_gate_refuses_an_encoder_no_clearer_than_random_in_one_annotation():
+def test_gate_refuses_an_encoder_no_clearer_than_random_in_one_annotation() -> None:
     assert refusals(verdict_on(GOOD | {"mood": 0.34})) == [("random", "mood")]
 
 
-def test_gate_refuses_a_mean_that_only_equals_the_baseline():
+def test_gate_refuses_a_mean_that_only_equals_the_baseline() -> None:
     assert refusals(verdict_on(BASELINE)) == [("baseline", "mean")]
 
 
-def test_gate_refuses_less_genre_than_the_baseline_whatever_the_mean():
+def test_gate_refuses_less_genre_than_the_baseline_whatever_the_mean() -> None:
     verdict = verdict_on(GOOD | {"genre": 0.44})
     assert refusals(verdict) == [("baseline", "genre")]
     assert verdict.reasons == (
@@ -66,33 +66,33 @@ def test_gate_refuses_less_genre_than_the_baseline_whatever_the_mean():
     )
 
 
-def test_gate_passes_an_equal_of_production_and_refuses_a_worse_one():
+def test_gate_passes_an_equal_of_production_and_refuses_a_worse_one() -> None:
     assert verdict_on(GOOD, production=GOOD).passed
     assert verdict_on(GOOD, production=GOOD | {"genre": 0.61}).passed
     assert refusals(verdict_on(GOOD, GOOD | {"genre": 0.63})) == [("production", "mean")]
 
 
-def test_gate_refuses_one_annotation_bought_with_another():
+def test_gate_refuses_one_annotation_bought_with_another() -> None:
     bought = {"genre": 0.85, "mood": 0.45, "track": 0.65}
     assert refusals(verdict_on(bought, GOOD)) == [("production", "track")]
 
 
-def test_gate_weighs_annotations_as_told():
+def test_gate_weighs_annotations_as_told() -> None:
     settings = GateSettings(genre_weight=0, mood_weight=0)
     assert verdict_on({"genre": 0.1, "mood": 0.1, "track": 0.7}, settings=settings).passed
 
 
-def test_gate_leaves_out_an_annotation_that_nobody_has():
-    moodless = [
+def test_gate_leaves_out_an_annotation_that_nobody_has() -> None:
+    candidate, random, baseline = (
         rows({a: value for a, value in maps.items() if a != "mood"})
         for maps in (GOOD, RANDOM, BASELINE)
-    ]
-    assert judge(*moodless).passed
+    )
+    assert judge(candidate, random, baseline).passed
 
 
 @pytest.mark.parametrize("broken", ["candidate", "random", "baseline", "production"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, None])
-def test_gate_refuses_missing_scores_by_name(broken: str, value: float | None):
+def test_gate_refuses_missing_scores_by_name(broken: str, value: float | None) -> None:
     encoders = {
         "candidate": rows(GOOD),
         "random": rows(RANDOM),
@@ -103,26 +103,28 @@ def test_gate_refuses_missing_scores_by_name(broken: str, value: float | None):
         encoders[broken].pop(0)
     else:
         encoders[broken][0]["map"] = value
-    verdict = judge(**encoders)
+    verdict = judge(
+        encoders["candidate"], encoders["random"], encoders["baseline"], encoders["production"]
+    )
     assert not verdict.passed
     assert any(f"The {broken} encoder" in reason for reason in verdict.reasons)
 
 
 @pytest.mark.parametrize("protocol", ["paper", "xt"])
-def test_gate_never_passes_on_nothing(protocol: str):
+def test_gate_never_passes_on_nothing(protocol: str) -> None:
     absent: list[ScoreRow] = [] if protocol == "paper" else rows(GOOD, protocol="xt")
     verdict = judge(absent, absent, absent)
     assert not verdict.passed
     assert "evaluate again" in verdict.reasons[0]
 
 
-def test_gate_refuses_scores_of_different_clips():
+def test_gate_refuses_scores_of_different_clips() -> None:
     verdict = judge(rows(GOOD), rows(RANDOM), rows(BASELINE), rows(GOOD, chance=0.31))
     assert not verdict.passed
     assert "different clips" in verdict.reasons[0]
 
 
-def test_gate_refuses_rows_of_two_encoders_at_once():
+def test_gate_refuses_rows_of_two_encoders_at_once() -> None:
     verdict = judge(rows(GOOD) + rows(GOOD), rows(RANDOM), rows(BASELINE))
     assert not verdict.passed
     assert "two scores" in verdict.reasons[0]
