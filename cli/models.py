@@ -1,13 +1,11 @@
 """Commands on encoders: evaluate any, export the one in production."""
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.logging import RichHandler
 
-from cli.output import console, print_json, print_scores, to_json
+from cli.output import console, print_json, print_scores, show_progress, to_json
 from ml.environment import Environment
 
 
@@ -31,9 +29,7 @@ def evaluate(
     """Print Table 1 for some encoders on any labelled catalogue, all of its tracks."""
     from ml.benchmarking import evaluate_catalog
 
-    logging.basicConfig(
-        level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)]
-    )
+    show_progress()
     rows = evaluate_catalog(catalog, encoder, protocol, Environment().root)
     print_scores(f"Table 1 on {catalog}", rows)
     if json is not None:

@@ -1,12 +1,14 @@
 """What the commands print: text for people, JSON for programs."""
 
 import json
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.logging import RichHandler
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -16,6 +18,15 @@ if TYPE_CHECKING:
 console = Console(soft_wrap=True, highlight=False)
 
 ANNOTATION_COLUMNS = ("genre", "mood", "track")
+
+
+def show_progress() -> None:
+    """Print what the rooms below log about long work."""
+    handler = RichHandler(console=console, show_level=False, show_path=False, show_time=False)
+    for room in ("ml", "search"):
+        logger = logging.getLogger(room)
+        logger.setLevel(logging.INFO)
+        logger.handlers = [handler]
 
 
 def to_json(answer: Any) -> str:  # noqa: ANN401 (anything that JSON holds)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.output import console, print_neighbours, print_scores
+from cli.output import console, print_neighbours, print_scores, show_progress
 from ml.environment import Environment
 from ml.workspace import Workspace
 
@@ -27,10 +27,9 @@ def samples() -> None:
     """Write the sample catalogue: music made by the program."""
     from ml.samples import write_samples
 
-    folder = Environment().sample_folder
-    with console.status(f"Making the sample catalogue in {folder}"):
-        started = time.monotonic()
-        manifest = write_samples(folder)
+    show_progress()
+    started = time.monotonic()
+    manifest = write_samples(Environment().sample_folder)
     console.print(f"Sample catalogue: {manifest} ({time.monotonic() - started:.1f} s)")
 
 

@@ -12,11 +12,10 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import joblib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -26,6 +25,7 @@ from ml.errors import AudioError
 from ml.progress import track_progress
 from ml.splits import assign_bucket
 from ml.storage import replace_file
+from ml.workers import map_in_parallel
 
 logger = logging.getLogger(__name__)
 
@@ -251,8 +251,8 @@ def _run(
     yield from ((plan, {}) for plan in plans if plan.stale and not plan.tasks)
     if not tasks:
         return
-    parallel = joblib.Parallel(n_jobs=min(n_jobs, len(tasks)), return_as="generator_unordered")
-    results = parallel(joblib.delayed(_decode_task)(task, store, settings.limits) for task in tasks)
+    decode_one = partial(_decode_task, store=store, limits=settings.limits)
+    results = map_in_parallel(decode_one, tasks, n_jobs)
     for task, outcome in track_progress(results, len(tasks), "tracks decoded", logger):
         bucket = assign_bucket(task.digest)
         outcomes[bucket][task.track_id] = outcome

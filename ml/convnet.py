@@ -47,7 +47,7 @@ class ConvNet(nn.Module):
         self.settings = settings
         self.front_end = FrontEnd(settings.spectrogram)
         # Channels last: on a CPU the convolutions and their gradients take about half the time.
-        self.trunk = _build_trunk(settings).to(memory_format=torch.channels_last)
+        self.trunk = _build_trunk(settings).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Embed a batch: ``[B, samples]`` to ``[B, 128]``."""

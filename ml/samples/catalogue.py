@@ -11,16 +11,17 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import joblib
 import numpy as np
 
 from ml.errors import CatalogError
+from ml.progress import track_progress
 from ml.samples.artists import draw_artists
 from ml.samples.composition import compose
 from ml.samples.files import write_audio, write_whole
 from ml.samples.mixing import record
 from ml.samples.rows import BAD_FILES, COLUMNS, Track, bad_rows, draw_track
 from ml.samples.songs import draw_song
+from ml.workers import map_in_parallel
 
 logger = logging.getLogger(__name__)
 
@@ -126,10 +127,13 @@ def _plan(
 
 
 def _make(jobs: list[Callable[[], None]], workers: int) -> None:
-    parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
-    for done, _ in enumerate(parallel(joblib.delayed(job)() for job in jobs), start=1):
-        if done % 30 == 0 or done == len(jobs):
-            logger.info("made %d of %d sample files", done, len(jobs))
+    made = map_in_parallel(_call, jobs, workers)
+    for _ in track_progress(made, len(jobs), "sample files made", logger):
+        pass
+
+
+def _call(job: Callable[[], None]) -> None:
+    job()
 
 
 def write_samples(folder: Path, settings: SampleSettings = SampleSettings()) -> Path:
