@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 SETUP := .venv/.installed
 UV := 0.13.9
+BENCHMARKS := $(filter-out report,$(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)))
 
 export CATALOG DATA_DIR DATABASE_URL MLFLOW_TRACKING_URI DAGSTER_HOME
 # glibc gives every minibatch's memory back to the system and asks for it again: up to half the time.
@@ -43,7 +44,7 @@ test: lint  ## linters and every test
 	$(BIN)/pytest
 
 bench: $(SETUP)  ## every script in benchmarks/
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
 	rm -rf .venv

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
     from ml.scores import ScoreRow
     from search.index import Neighbour
 
-console = Console(soft_wrap=True, highlight=False)
+FILE_WIDTH = 130
 
-ANNOTATION_COLUMNS = ("genre", "mood", "track")
+console = Console(
+    width=None if sys.stdout.isatty() else FILE_WIDTH, soft_wrap=True, highlight=False
+)
 
 
 def show_progress() -> None:
@@ -40,19 +43,17 @@ def print_json(answer: Any) -> None:  # noqa: ANN401
 
 
 def print_scores(title: str, rows: Sequence["ScoreRow"]) -> None:
-    """Print Table 1: a table for each protocol, chance in the first row."""
-    for protocol in dict.fromkeys(row["protocol"] for row in rows):
-        shown = [row for row in rows if row["protocol"] == protocol]
-        names = [n for n in ANNOTATION_COLUMNS if any(row["annotation"] == n for row in shown)]
-        table = Table(
-            "encoder", *names, title=f"{title}, protocol {protocol}", title_justify="left"
-        )
-        chance = {row["annotation"]: row["chance"] for row in shown}
-        table.add_row("(chance)", *(f"{chance[name]:.4f}" for name in names), style="dim")
-        for encoder in dict.fromkeys(row["encoder"] for row in shown):
-            cells = {row["annotation"]: _cell(row) for row in shown if row["encoder"] == encoder}
-            table.add_row(encoder, *(cells.get(name, "") for name in names))
-        console.print(table)
+    """Print Table 1: a row per encoder, chance first, a column per annotation and protocol."""
+    columns = list(dict.fromkeys((row["protocol"], row["annotation"]) for row in rows))
+    cells = {(row["encoder"], row["protocol"], row["annotation"]): row for row in rows}
+    table = Table("encoder", *(_name(*column) for column in columns), title=title)
+    table.title_justify = "left"
+    chance = {(row["protocol"], row["annotation"]): row["chance"] for row in rows}
+    table.add_row("(chance)", *(f"{chance[column]:.4f}" for column in columns), style="dim")
+    for encoder in dict.fromkeys(row["encoder"] for row in rows):
+        found = [cells.get((encoder, *column)) for column in columns]
+        table.add_row(encoder, *("" if row is None else _cell(row) for row in found))
+    console.print(table)
 
 
 def print_neighbours(heading: str, neighbours: Sequence["Neighbour"]) -> None:
@@ -75,6 +76,11 @@ def print_neighbours(heading: str, neighbours: Sequence["Neighbour"]) -> None:
 def neighbours_as_json(neighbours: Sequence["Neighbour"]) -> list[dict[str, Any]]:
     """Rows of neighbours for a program."""
     return [asdict(found) for found in neighbours]
+
+
+def _name(protocol: str, annotation: str) -> str:
+    """Name a column; the paper's protocol needs no mention."""
+    return annotation if protocol == "paper" else f"{annotation} ({protocol})"
 
 
 def _cell(row: "ScoreRow") -> str:

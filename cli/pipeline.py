@@ -48,7 +48,7 @@ def pipeline() -> None:
     prepare_instance(environment)
     started = time.monotonic()
     with open_database(environment.database_url, environment.root) as database:
-        if not run_refresh(console.print):
+        if not run_refresh(console.print).success:
             console.print(
                 "\n[red]The pipeline stopped[/red]: the line marked `failed` or `not passed`"
                 " says what to do; then run it again, it goes on from where it was."

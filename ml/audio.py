@@ -69,7 +69,7 @@ def decode(path: Path, limits: AudioLimits | None = None) -> Int16:
         with sf.SoundFile(path) as file:
             _check_header(file, limits)
             samples = np.concatenate(list(_stream(file)))
-    except (sf.LibsndfileError, OSError) as error:
+    except (sf.LibsndfileError, OSError, TypeError) as error:  # TypeError: a name ending in .raw
         raise AudioError(
             "undecodable", f"Not decodable as audio ({error}): replace the file."
         ) from error

@@ -125,17 +125,22 @@ def _read_manifest(manifest: str) -> pd.DataFrame:
     try:
         with fsspec.open(manifest, "rb") as file:
             if manifest.endswith((".parquet", ".pq")):
-                return pd.read_parquet(file).fillna("").astype(str)
+                return _to_text(pd.read_parquet(file))
             return pd.read_csv(file, dtype=str, keep_default_na=False)
     except FileNotFoundError as error:
         raise CatalogError(
             f"No manifest at {manifest}: set CATALOG to your tracks.csv, "
             "or run `make demo` to make a sample catalogue."
         ) from error
-    except (OSError, ValueError, pd.errors.ParserError) as error:
+    except (OSError, ValueError, ImportError) as error:
+        why = " ".join(str(error).split())
         raise CatalogError(
-            f"Cannot read {manifest} as CSV or Parquet ({error}): save it again as UTF-8 CSV."
+            f"Cannot read {manifest} as CSV or Parquet ({why}): save it again as UTF-8 CSV."
         ) from error
+
+
+def _to_text(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.reset_index(drop=True).astype(object).where(rows.notna().to_numpy(), "").astype(str)
 
 
 def _require_columns(rows: pd.DataFrame, manifest: str) -> None:
@@ -147,6 +152,11 @@ def _require_columns(rows: pd.DataFrame, manifest: str) -> None:
         )
     if rows.empty:
         raise CatalogError(f"{manifest} has no rows: add a row for each track.")
+    if not isinstance(rows.index, pd.RangeIndex):  # pandas took the first column for an index
+        raise CatalogError(
+            f"Rows of {manifest} hold more values than its header has columns: "
+            "remove the commas at their ends, or quote the values that contain commas."
+        )
 
 
 def _row_schema(root: Path) -> pa.DataFrameSchema:
@@ -154,7 +164,7 @@ def _row_schema(root: Path) -> pa.DataFrameSchema:
         return pa.Check(test, name=reason, error=reason)
 
     inside = check(lambda paths: paths.map(lambda path: _is_inside(root, path)), "outside_root")
-    exists = check(lambda paths: paths.map(lambda path: (root / path).is_file()), "missing_file")
+    exists = check(lambda paths: paths.map(lambda path: _is_file(root, path)), "missing_file")
     return pa.DataFrameSchema(
         {
             "track_id": pa.Column(
@@ -172,7 +182,18 @@ def _row_schema(root: Path) -> pa.DataFrameSchema:
 
 
 def _is_inside(root: Path, path: str) -> bool:
-    return (root / path).resolve().is_relative_to(root.resolve())
+    # An exception here would switch the check off for every row, so no path may raise one.
+    try:
+        return (root / path).resolve().is_relative_to(root.resolve())
+    except (OSError, ValueError, RuntimeError):  # too long, with a zero byte, a loop of links
+        return False
+
+
+def _is_file(root: Path, path: str) -> bool:
+    try:
+        return (root / path).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _usable(rows: pd.DataFrame, reasons: pd.Series, manifest: str) -> pd.DataFrame:

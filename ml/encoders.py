@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -151,7 +151,7 @@ def load_encoder(folder: Path, device: str = "cpu") -> Encoder:
     tensors = _read_tensors(folder, description)
     try:
         return _restore(description, tensors, device)
-    except (KeyError, RuntimeError, ValidationError, TypeError) as error:
+    except (KeyError, IndexError, RuntimeError, ValueError, TypeError) as error:
         raise EncoderError(
             f"{folder} does not fit its own description: export it again."
         ) from error

@@ -31,11 +31,15 @@ class MinibatchSettings:
         Crops of each track, at positions drawn anew each time.
     genre_group : int
         Tracks drawn together because they share a genre.
+    steps : int
+        Minibatches in an epoch, whatever the size of the catalogue; the model is validated after
+        each epoch.
     """
 
     tracks: int = 32
     crops: int = 2
     genre_group: int = 4
+    steps: int = 25
 
 
 class Minibatch(NamedTuple):
@@ -93,7 +97,6 @@ class Minibatches(Dataset[Minibatch]):
         self._genres = encode_labels(tracks["genres"].to_list())
         self._moods = encode_labels(tracks["moods"].to_list())
         self._kin = self._genres.astype(np.float32) @ self._genres.T.astype(np.float32) > 0
-        self._clips = len(collection.clips)
         self._samples = samples
         self._context = context_samples(effects, samples)
         self._settings = settings
@@ -101,9 +104,8 @@ class Minibatches(Dataset[Minibatch]):
         self._seed = (seed, epoch)
 
     def __len__(self) -> int:
-        """Count the steps in which about as many crops are drawn as there are clips."""
-        drawn = min(self._settings.tracks, len(self._digests)) * self._settings.crops
-        return max(1, round(self._clips / drawn))
+        """Count the minibatches."""
+        return self._settings.steps
 
     def __getitem__(self, step: int) -> Minibatch:
         """Draw minibatch `step` of the epoch."""

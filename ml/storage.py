@@ -1,11 +1,14 @@
 """Write files so that a kill at any instant leaves the old file or the new one, never a half."""
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+SUFFIX = ".tmp"
 
 
 @contextmanager
@@ -23,7 +26,8 @@ def replace_file(path: Path) -> Iterator[IO[bytes]]:
         Open for writing in binary.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=SUFFIX)
+    fcntl.flock(handle, fcntl.LOCK_EX)  # held while the writer lives: see `sweep_temporaries`
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
@@ -33,3 +37,20 @@ def replace_file(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Remove the temporary files that killed writers left; those being written are spared.
+
+    Parameters
+    ----------
+    folder : Path
+        Where `replace_file` was at work; need not exist.
+    """
+    for temporary in folder.glob(f".*{SUFFIX}"):
+        try:
+            with temporary.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                temporary.unlink(missing_ok=True)
+        except (BlockingIOError, FileNotFoundError):
+            continue

@@ -26,7 +26,7 @@ class TrainingSettings:
     warmup : float
         Share of the steps in which the learning rate rises; after them it falls by a cosine.
     epochs : int
-        At most; in one, about as many crops are drawn as there are clips.
+        At most, each of ``minibatch.steps`` steps.
     patience : int
         Epochs without a better validation mAP after which training stops.
     seed : int
@@ -41,8 +41,8 @@ class TrainingSettings:
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     warmup: float = 0.02
-    epochs: int = 12
-    patience: int = 6
+    epochs: int = 8
+    patience: int = 4
     seed: int = 0
 
     @property
@@ -57,6 +57,7 @@ def configure(
     objective: str,
     tracks_per_minibatch: int,
     crops_per_track: int,
+    steps_per_epoch: int,
     **settings: Any,  # noqa: ANN401 (fields of TrainingSettings)
 ) -> TrainingSettings:
     """Build settings from the flat names that run configurations use.
@@ -67,8 +68,8 @@ def configure(
         Of the ConvNet.
     objective : str
         Name of a preset of the triplet terms.
-    tracks_per_minibatch, crops_per_track : int
-        Composition of a minibatch.
+    tracks_per_minibatch, crops_per_track, steps_per_epoch : int
+        Composition and number of the minibatches.
     **settings
         Further fields of `TrainingSettings`.
 
@@ -88,6 +89,8 @@ def configure(
     return TrainingSettings(
         encoder=ConvNetSettings(variant=cast("Variant", variant)),
         triplets=PRESETS[objective],
-        minibatch=MinibatchSettings(tracks_per_minibatch, crops_per_track),
+        minibatch=MinibatchSettings(
+            tracks=tracks_per_minibatch, crops=crops_per_track, steps=steps_per_epoch
+        ),
         **settings,
     )

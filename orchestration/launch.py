@@ -5,6 +5,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
@@ -47,7 +48,15 @@ def load_refresh() -> dg.JobDefinition:
     return defs.resolve_job_def("refresh")
 
 
-def run_refresh(show: Show, run_config: dict[str, object] | None = None) -> bool:
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    run_id: str
+    success: bool
+
+
+def run_refresh(show: Show, run_config: dict[str, object] | None = None) -> Outcome:
     """Run the whole graph in one run and show its progress.
 
     Parameters
@@ -59,8 +68,8 @@ def run_refresh(show: Show, run_config: dict[str, object] | None = None) -> bool
 
     Returns
     -------
-    bool
-        Whether it succeeded.
+    Outcome
+        The run and whether it succeeded.
     """
     tags = {**EVERY_BUCKET, LAUNCH_TAG: uuid.uuid4().hex}
     # Dagster's own console log would say everything a second time.
@@ -76,7 +85,17 @@ def run_refresh(show: Show, run_config: dict[str, object] | None = None) -> bool
         finally:
             finished.set()
             viewer.join()
-    return result.success
+    return Outcome(result.run_id, result.success)
+
+
+def time_steps(run_id: str) -> dict[str, float]:
+    """Tell how long each step of a run took, in seconds, in the order of their start."""
+    with DagsterInstance.get() as instance:
+        steps = [step for step in instance.get_run_step_stats(run_id) if step.start_time]
+    return {
+        step.step_key: (step.end_time or 0.0) - (step.start_time or 0.0)
+        for step in sorted(steps, key=lambda step: step.start_time or 0.0)
+    }
 
 
 def _follow(

@@ -30,8 +30,9 @@ class ConvNetConfig(dg.Config):
 
     variant: str = "compact"
     objective: str = "default"
-    epochs: int = 12
-    patience: int = 6
+    epochs: int = 8
+    steps_per_epoch: int = 25
+    patience: int = 4
     learning_rate: float = 1e-3
     tracks_per_minibatch: int = 32
     crops_per_track: int = 2
