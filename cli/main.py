@@ -4,6 +4,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from cli import database, models, pipeline, services
 from ml.errors import SoundalikeError
@@ -22,5 +23,6 @@ def main() -> None:
     try:
         app()
     except SoundalikeError as error:
-        Console(stderr=True).print(f"[red]Error:[/red] {error}", soft_wrap=True, highlight=False)
+        terminal = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+        terminal.print(f"[red]Error:[/red] {escape(str(error))}")
         sys.exit(1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 FILE_WIDTH = 130
 
 console = Console(
-    width=None if sys.stdout.isatty() else FILE_WIDTH, soft_wrap=True, highlight=False
+    width=None if sys.stdout.isatty() else FILE_WIDTH,
+    soft_wrap=True,
+    highlight=False,
+    emoji=False,
 )
 
 
@@ -46,27 +50,27 @@ def print_scores(title: str, rows: Sequence["ScoreRow"]) -> None:
     """Print Table 1: a row per encoder, chance first, a column per annotation and protocol."""
     columns = list(dict.fromkeys((row["protocol"], row["annotation"]) for row in rows))
     cells = {(row["encoder"], row["protocol"], row["annotation"]): row for row in rows}
-    table = Table("encoder", *(_name(*column) for column in columns), title=title)
+    table = Table("encoder", *(_name(*column) for column in columns), title=escape(title))
     table.title_justify = "left"
     chance = {(row["protocol"], row["annotation"]): row["chance"] for row in rows}
     table.add_row("(chance)", *(f"{chance[column]:.4f}" for column in columns), style="dim")
     for encoder in dict.fromkeys(row["encoder"] for row in rows):
         found = [cells.get((encoder, *column)) for column in columns]
-        table.add_row(encoder, *("" if row is None else _cell(row) for row in found))
+        table.add_row(escape(encoder), *("" if row is None else _cell(row) for row in found))
     console.print(table)
 
 
 def print_neighbours(heading: str, neighbours: Sequence["Neighbour"]) -> None:
     """Print the tracks nearest to one."""
-    table = Table("", "track", "title", "artist", "genres", "distance", "at", title=heading)
+    table = Table("", "track", "title", "artist", "genres", "distance", "at", title=escape(heading))
     table.title_justify = "left"
     for found in neighbours:
         table.add_row(
             str(found.rank),
-            found.track_id,
-            found.title,
-            found.artist,
-            ", ".join(found.genres),
+            escape(found.track_id),
+            escape(found.title),
+            escape(found.artist),
+            escape(", ".join(found.genres)),
             f"{found.distance:.3f}",
             f"{found.start_ms / 1000:.0f}-{found.end_ms / 1000:.0f} s",
         )

@@ -1,7 +1,8 @@
 """Commands that run the pipeline and show what came of it."""
 
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -39,16 +40,24 @@ def demo() -> None:
     pipeline()
 
 
-def pipeline() -> None:
+def pipeline(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="Dagster's run configuration, YAML.", exists=True),
+    ] = None,
+) -> None:
     """Run the job `refresh` on the catalogue that CATALOG names, print Table 1 and neighbours."""
+    from dagster import config_from_files
+
     from orchestration.launch import prepare_instance, run_refresh
     from search.database import open_database
 
     environment = Environment()
     prepare_instance(environment)
+    run_config = config_from_files([str(config)]) if config else None
     started = time.monotonic()
     with open_database(environment.database_url, environment.root) as database:
-        if not run_refresh(console.print).success:
+        if not run_refresh(console.print, run_config).success:
             console.print(
                 "\n[red]The pipeline stopped[/red]: the line marked `failed` or `not passed`"
                 " says what to do; then run it again, it goes on from where it was."

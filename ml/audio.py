@@ -40,6 +40,13 @@ class AudioLimits:
     """Linear full scale: a file that never gets louder is silent."""
 
 
+class _OneWayFile(sf.SoundFile):  # type: ignore[misc]
+    """A file that is only read on: soundfile seeks after every read, which breaks up an MP3."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 def decode(path: Path, limits: AudioLimits | None = None) -> Int16:
     """Decode a whole file to 16 kHz mono.
 
@@ -66,7 +73,7 @@ def decode(path: Path, limits: AudioLimits | None = None) -> Int16:
     """
     limits = limits or AudioLimits()
     try:
-        with sf.SoundFile(path) as file:
+        with _OneWayFile(path) as file:
             _check_header(file, limits)
             samples = np.concatenate(list(_stream(file)))
     except (sf.LibsndfileError, OSError, TypeError) as error:  # TypeError: a name ending in .raw

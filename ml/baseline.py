@@ -86,11 +86,20 @@ class BaselineEncoder:
         Of the MFCC.
     tensors : dict of str to torch.Tensor
         `mean` ``[D]`` and `components` ``[K, D]`` of the PCA.
+
+    Raises
+    ------
+    ValueError
+        The tensors are not those of a PCA of as many features as the settings give.
     """
 
     architecture = "baseline"
 
     def __init__(self, settings: BaselineSettings, tensors: dict[str, Tensor]) -> None:
+        features = 2 * settings.n_mfcc
+        shapes = {name: tuple(tensor.shape[-1:]) for name, tensor in tensors.items()}
+        if shapes != {"mean": (features,), "components": (features,)}:
+            raise ValueError(f"tensors do not fit {features} features: {shapes}")
         self.settings = settings
         self.tensors = tensors
 

@@ -24,7 +24,7 @@ from ml.audio import SAMPLE_RATE, AudioLimits, Int16, decode
 from ml.errors import AudioError
 from ml.progress import track_progress
 from ml.splits import assign_bucket
-from ml.storage import replace_file
+from ml.storage import replace_file, sweep_temporaries
 from ml.workers import map_in_parallel
 
 logger = logging.getLogger(__name__)
@@ -97,10 +97,20 @@ class AudioStore:
             np.save(file, samples)
 
     def write_bucket(self, bucket: int, clips: pd.DataFrame, rejected: pd.DataFrame) -> None:
-        """Replace a bucket's manifests; `clips.parquet` last, since it names what is valid."""
+        """Replace a bucket's manifests, and remove the audio of tracks no longer in them.
+
+        `clips.parquet` is written last, since it names what is valid.
+        """
+        before = set(self.read_clips([bucket])["digest"])
         for name, frame in (("rejected.parquet", rejected), ("clips.parquet", clips)):
             with replace_file(self._folder(bucket) / name) as file:
                 frame.to_parquet(file, index=False)
+        for digest in before - set(clips["digest"]):
+            self.audio_path(digest).unlink(missing_ok=True)
+
+    def sweep(self, bucket: int) -> None:
+        """Remove what a killed run left half-written in a bucket."""
+        sweep_temporaries(self._folder(bucket))
 
     def _folder(self, bucket: int) -> Path:
         return self.root / f"{bucket:02d}"
@@ -214,6 +224,7 @@ class _Plan(NamedTuple):
 def _plan_bucket(
     bucket: int, tracks: pd.DataFrame, store: AudioStore, settings: ClipSettings, report: Extraction
 ) -> _Plan:
+    store.sweep(bucket)
     clips, rejected = store.read_clips([bucket]), store.read_rejected([bucket])
     known = dict(zip(rejected["track_id"], rejected["fingerprint"], strict=True))
     known |= dict(zip(clips["track_id"], clips["fingerprint"], strict=True))

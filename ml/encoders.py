@@ -159,6 +159,8 @@ def load_encoder(folder: Path, device: str = "cpu") -> Encoder:
 
 def _restore(description: dict[str, Any], tensors: dict[str, Tensor], device: str) -> Encoder:
     architecture, given = description["architecture"], description["hyperparameters"]
+    if (description["sample_rate"], description["embedding_dim"]) != (SAMPLE_RATE, EMBEDDING_DIM):
+        raise ValueError("made for another sample rate or dimension")
     if architecture == "baseline":
         return BaselineEncoder(TypeAdapter(BaselineSettings).validate_python(given), tensors)
     if architecture == "random":
@@ -179,7 +181,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
             f"No encoder in {folder} (no {DESCRIPTION_FILE}): name a folder that "
             "`soundalike export` wrote."
         ) from error
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise EncoderError(f"{path} is damaged: export the encoder again.") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise EncoderError(f"{path} was not written by this version: export the encoder again.")
@@ -190,8 +192,8 @@ def _read_tensors(folder: Path, description: dict[str, Any]) -> dict[str, Tensor
     path = folder / WEIGHTS_FILE
     try:
         content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise EncoderError(f"{path} is missing: export the encoder again.") from error
+    except OSError as error:
+        raise EncoderError(f"{path} is missing or unreadable: export the encoder again.") from error
     if hashlib.sha256(content).hexdigest() != description.get("weights_sha256"):
         raise EncoderError(
             f"{path} does not match its SHA-256, it is damaged or foreign: export it again."

@@ -38,12 +38,15 @@ class Evaluation:
         By split.
     candidate : int
         Version that was evaluated as the candidate.
+    production : int or None
+        Version that was evaluated as production, if there was another.
     reused : bool
         Whether it was found rather than computed.
     """
 
     rows: dict[str, list[ScoreRow]]
     candidate: int
+    production: int | None
     reused: bool
 
 
@@ -67,12 +70,10 @@ def evaluate_candidates(workspace: Workspace, registry: Registry) -> Evaluation:
     judged = collection.of("validation", "test")
     production = _production_beside(registry, candidate["version"])
     fingerprints = {BASELINE: baseline["fingerprint"], CANDIDATE: candidate["fingerprint"]}
-    if production:
-        fingerprints[PRODUCTION] = production.fingerprint
     fingerprint = fingerprint_comparison(fingerprints, judged, SETTINGS)
-    known = _load_evaluation(workspace)
-    if known and known[1] == fingerprint:
-        return known[0]
+    known = _find_evaluation(workspace, fingerprint, production)
+    if known:
+        return known
     with ExitStack() as stack:
         encoders: dict[str, Encoder] = {
             RANDOM: RandomEncoder(),
@@ -84,7 +85,8 @@ def evaluate_candidates(workspace: Workspace, registry: Registry) -> Evaluation:
                 stack.enter_context(registry.encoder_folder(production))
             )
         rows = compare_on_splits(encoders, judged, SETTINGS)
-    result = Evaluation(rows, candidate["version"], reused=False)
+    compared = production.number if production else None
+    result = Evaluation(rows, candidate["version"], compared, reused=False)
     _record(result, registry, candidate["run_id"])
     workspace.save_record("evaluation", asdict(result) | {"fingerprint": fingerprint})
     return result
@@ -157,11 +159,20 @@ def _production_beside(registry: Registry, candidate: int) -> ModelVersion | Non
     return production if production and production.number != candidate else None
 
 
-def _load_evaluation(workspace: Workspace) -> tuple[Evaluation, str] | None:
+def _find_evaluation(
+    workspace: Workspace, fingerprint: str, production: ModelVersion | None
+) -> Evaluation | None:
+    """Find the recorded evaluation if it would come out the same.
+
+    A candidate that went to production since keeps the evaluation that it was promoted by.
+    """
     if not workspace.has_record("evaluation"):
         return None
     record = workspace.load_record("evaluation")
-    return Evaluation(record["rows"], record["candidate"], reused=True), record["fingerprint"]
+    same_production = production is None or production.number == record["production"]
+    if record["fingerprint"] != fingerprint or not same_production:
+        return None
+    return Evaluation(record["rows"], record["candidate"], record["production"], reused=True)
 
 
 def _record(result: Evaluation, registry: Registry, run_id: str) -> None:

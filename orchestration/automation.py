@@ -2,12 +2,11 @@
 
 import dagster as dg
 
-from orchestration.partitions import BUCKETS, EVERY_BUCKET
+from orchestration.partitions import EVERY_BUCKET
 
 refresh = dg.define_asset_job(
     "refresh",
     selection=dg.AssetSelection.all(),
-    partitions_def=BUCKETS,
     run_tags=EVERY_BUCKET,
     description="The whole graph in one run: catalogue, models, gate, embeddings, index. "
     "What has not changed is found instead of made again.",

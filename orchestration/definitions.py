@@ -12,7 +12,7 @@ executor = dg.multiprocess_executor.configured(
     {
         "max_concurrent": 1,
         "start_method": {
-            "forkserver": {"preload_modules": ["orchestration.preload"]},
+            "forkserver": {"preload_modules": ["__main__", "orchestration.preload"]},
         },
     }
 )

@@ -4,12 +4,13 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
 from dagster import DagsterEventType, DagsterInstance
+from rich.markup import escape
 
 from ml.environment import Environment
 from orchestration.partitions import EVERY_BUCKET
@@ -56,7 +57,7 @@ class Outcome:
     success: bool
 
 
-def run_refresh(show: Show, run_config: dict[str, object] | None = None) -> Outcome:
+def run_refresh(show: Show, run_config: Mapping[str, object] | None = None) -> Outcome:
     """Run the whole graph in one run and show its progress.
 
     Parameters
@@ -138,7 +139,7 @@ def describe_event(entry: dg.EventLogEntry) -> list[str]:
     event = entry.dagster_event
     step = (entry.step_key or "").removesuffix("_0")
     if event is None:
-        return [f"  [dim]{step:>16}[/dim]  {entry.user_message}"] if step else []
+        return [f"  [dim]{step:>16}[/dim]  {escape(entry.user_message)}"] if step else []
     kind = event.event_type
     if kind == DagsterEventType.STEP_START:
         return [f"[bold]{step}[/bold]"]
@@ -148,18 +149,20 @@ def describe_event(entry: dg.EventLogEntry) -> list[str]:
     if kind == DagsterEventType.ASSET_CHECK_EVALUATION:
         return [_describe_check(event)]
     if kind == DagsterEventType.STEP_FAILURE:
-        return [f"  [red]failed[/red]: {_explain(event)}"]
+        return [f"  [red]failed[/red]: {escape(_explain(event))}"]
     return []
 
 
 def _describe_check(event: dg.DagsterEvent) -> str:
     check = event.asset_check_evaluation_data
     mark = "[green]passed[/green]" if check.passed else "[red]not passed[/red]"
-    return f"  check {check.check_name} {mark}: {check.description or ''}"
+    return f"  check {check.check_name} {mark}: {escape(check.description or '')}"
 
 
 def _explain(event: dg.DagsterEvent) -> str:
     failure = event.step_failure_data
     if failure.user_failure_data is not None and failure.user_failure_data.description:
         return str(failure.user_failure_data.description)
-    return failure.error.message.strip() if failure.error else "no reason given"
+    if failure.error is None:
+        return "no reason given"
+    return (failure.error.cause or failure.error).message.strip()

@@ -1,0 +1,388 @@
+"""The job `refresh` from its first run to a refused one, on real parts."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import numpy as np
+import psycopg
+import pytest
+from numpy.typing import NDArray
+
+from ml.encoders import WEIGHTS_FILE
+from search.index import active_version, list_models, similar_tracks
+from search.server import server_url
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Home
+
+CHECKS = {
+    "rejected_rows_under_limit",
+    "split_proportions",
+    "clip_completeness",
+    "map_gate",
+    "index_recall",
+}
+ASSETS = {
+    *("catalog", "tracks", "clips", "baseline_model", "convnet_model", "evaluation"),
+    *("production_model", "embeddings", "index", "active_model"),
+}
+PARTITIONED = {"clips", "embeddings"}
+UNTRAINED: dict[str, Any] = {"epochs": 1, "learning_rate": 1e-9, "steps_per_epoch": 1}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run's log says."""
+
+    record: dg.DagsterRun
+    events: list[dg.DagsterEvent]
+
+    @property
+    def materialised(self) -> Counter[str]:
+        """Materialisations of each asset."""
+        found = [e for e in self.events if e.is_step_materialization]
+        return Counter(e.asset_key.to_user_string() for e in found if e.asset_key)
+
+    @property
+    def checks(self) -> dict[str, bool]:
+        """Whether each check that was evaluated passed."""
+        kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        found = [e.asset_check_evaluation_data for e in self.events if e.event_type == kind]
+        return {check.check_name: check.passed for check in found}
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """What each failed step said."""
+        found = [e for e in self.events if e.is_step_failure]
+        return {str(e.step_key): e.step_failure_data.error_display_string for e in found}
+
+    def metadata(self, asset: str) -> dict[str, object]:
+        """Metadata of an asset's last materialisation."""
+        found = [
+            e.step_materialization_data.materialization
+            for e in self.events
+            if e.is_step_materialization
+        ]
+        last = [m for m in found if m.asset_key.to_user_string() == asset][-1]
+        return {name: value.value for name, value in last.metadata.items()}
+
+
+def read_runs(home: "Home") -> list[Run]:
+    """Read the logs of all runs, the latest first."""
+    with home.instance() as instance:
+        return [
+            Run(run, [e.dagster_event for e in instance.all_logs(run.run_id) if e.dagster_event])
+            for run in instance.get_runs()
+        ]
+
+
+def active(home: "Home") -> int | None:
+    with home.database() as database:
+        return active_version(database)
+
+
+def in_production(home: "Home") -> int | None:
+    version = home.registry().find_production()
+    return version.number if version else None
+
+
+@pytest.fixture(scope="module")
+def first(finished: "Home") -> Run:
+    """Read the log of the first run."""
+    return read_runs(finished)[-1]
+
+
+@pytest.fixture(scope="module")
+def repeated(
+    finished: "Home", training_file: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple["Home", str]:
+    """Run the pipeline a second time, nothing changed; what it printed."""
+    home = finished.copy(tmp_path_factory.mktemp("repeated") / "data")
+    done = home.run("soundalike", "pipeline", "--config", training_file)
+    assert done.returncode == 0, done.stdout
+    return home, done.stdout
+
+
+@pytest.fixture(scope="module")
+def refused(finished: "Home", tmp_path_factory: pytest.TempPathFactory) -> "Home":
+    """Train a worse model and offer it."""
+    home = finished.copy(tmp_path_factory.mktemp("refused") / "data")
+    assert not home.refresh(**UNTRAINED).success
+    return home
+
+
+def test_refresh_materialises_everything_in_one_run(finished: "Home", first: Run) -> None:
+    assert len(read_runs(finished)) == 1
+    assert first.record.status == dg.DagsterRunStatus.SUCCESS
+    assert first.materialised == {name: 100 if name in PARTITIONED else 1 for name in ASSETS}
+    started = Counter(str(e.step_key) for e in first.events if e.is_step_start)
+    assert set(started.values()) == {1}, "each asset and check computes once"
+    assert len(started) == len(ASSETS) + len(CHECKS)
+
+
+def test_refresh_materialises_every_partition(finished: "Home") -> None:
+    every = {f"{bucket:02d}" for bucket in range(100)}
+    with finished.instance() as instance:
+        for name in PARTITIONED:
+            assert instance.get_materialized_partitions(dg.AssetKey(name)) == every
+
+
+def test_refresh_passes_every_check(first: Run) -> None:
+    assert first.checks == dict.fromkeys(CHECKS, True)
+
+
+def test_refresh_sets_bad_rows_and_files_aside(finished: "Home", first: Run) -> None:
+    rejected = finished.workspace.load_table("rejected")
+    assert list(zip(rejected["track_id"], rejected["reason"], strict=True)) == [
+        ("nowhere", "missing_file")
+    ]
+    quarantine = finished.workspace.store.read_rejected(range(100))
+    assert list(quarantine["track_id"]) == ["damaged"]
+    assert "nowhere" in str(first.metadata("catalog")["rejected_rows"])
+    assert "damaged" in str(first.metadata("clips")["quarantine"])
+
+
+def test_refresh_shows_what_a_person_judges_a_run_by(first: Run) -> None:
+    assert first.metadata("catalog")["dagster/row_count"] == 39
+    assert first.metadata("clips")["dagster/row_count"] == 380
+    assert "38 new" in str(first.metadata("clips")["tracks"]) or "39 new" in str(
+        first.metadata("clips")["tracks"]
+    )
+    evaluation = first.metadata("evaluation")
+    for split in ("validation", "test"):
+        assert all(name in str(evaluation[f"table_1_{split}"]) for name in ("random", "convnet"))
+        assert str(evaluation[f"figure_{split}"]).startswith("![figure](data:image/png;base64,")
+    assert first.metadata("convnet_model")["epochs"] == 2
+    assert first.metadata("index")["recall"] == pytest.approx(1.0, abs=0.02)
+    assert first.metadata("embeddings")["buckets_embedded"] == 100
+    assert first.metadata("active_model")["version"] == 1
+
+
+def test_refresh_registers_the_candidate_and_promotes_it(finished: "Home") -> None:
+    assert [version.number for version in finished.registry().list_versions()] == [1]
+    assert in_production(finished) == 1
+    assert active(finished) == 1
+
+
+def test_refresh_keeps_the_training_in_mlflow(finished: "Home") -> None:
+    registry = finished.registry()
+    version = registry.find_version(1)
+    history = registry.read_history(version.run_id)
+    assert len(history) == 2, "a row per epoch"
+    assert {"loss", "validation/map", "validation/paper/genre", "test/paper/track"} <= set(history)
+    client = registry._client
+    run = client.get_run(version.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["crop_seconds"] == "1.0"
+    assert run.data.params["minibatch.steps"] == "8"
+    kept = {file.path for file in client.list_artifacts(version.run_id)}
+    tables = {f"table_1_{split}.{kind}" for split in ("validation", "test") for kind in _KINDS}
+    assert tables | {"encoder"} <= kept
+    files = {file.path for file in client.list_artifacts(version.run_id, "encoder")}
+    assert files == {"encoder/encoder.json", "encoder/encoder.safetensors"}
+
+
+_KINDS = ("json", "png")
+
+
+def test_active_model_answers_with_tracks_of_the_same_genre(finished: "Home") -> None:
+    tracks = finished.workspace.load_table("tracks").set_index("track_id")
+    with finished.database() as database:
+        for track_id in tracks.index[tracks["split"] == "test"].difference(["damaged"]):
+            found = similar_tracks(database, track_id, 5)
+            assert len(found) == 5
+            assert all(n.genres == list(tracks.loc[track_id, "genres"]) for n in found[:1])
+            assert {n.model_version for n in found} == {1}
+
+
+def test_embeddings_are_windows_of_ten_seconds_every_five(finished: "Home") -> None:
+    embeddings = read_embeddings(finished)
+    assert len(embeddings) == 38, "one window fits into twelve seconds"
+    vectors = np.stack(list(embeddings.values()))
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
+
+
+def test_second_refresh_reuses_everything(repeated: tuple["Home", str]) -> None:
+    home, _ = repeated
+    latest, *earlier = read_runs(home)
+    assert len(earlier) == 1
+    assert latest.materialised == earlier[0].materialised
+    assert str(latest.metadata("clips")["tracks"]).startswith("39 unchanged, 0 new, 0 changed")
+    assert latest.metadata("clips")["decoded_seconds_per_second"] == 0
+    assert latest.metadata("baseline_model")["reused"] is True
+    assert latest.metadata("convnet_model")["reused"] is True
+    assert latest.metadata("evaluation")["reused"] is True
+    assert latest.metadata("embeddings")["buckets_embedded"] == 0
+    assert latest.metadata("embeddings")["buckets_unchanged"] == 100
+    assert latest.metadata("index")["built_now"] is False
+    assert latest.metadata("active_model")["replaced"] == 0
+    assert active(home) == 1
+    assert len(home.registry().list_versions()) == 1
+
+
+def test_pipeline_prints_table_1_and_neighbours(repeated: tuple["Home", str]) -> None:
+    _, printed = repeated
+    lines = printed.splitlines()
+    for split in ("validation", "test"):
+        title = next(i for i, line in enumerate(lines) if f"Table 1 on {split}" in line)
+        block = "\n".join(lines[title : title + 9])
+        assert re.search(r"genre.*mood.*track", block)
+        for encoder in ("random", "baseline", "convnet"):
+            assert re.search(rf"{encoder}\D+0\.\d{{4}}|{encoder}\D+1\.0000", block), block
+    assert printed.count("Sounds like tone_") == 3
+    assert "Tone [" in printed, "titles are printed as they are"
+    assert "Next:" in printed
+
+
+def test_worse_model_is_refused_and_production_stays(refused: "Home") -> None:
+    run = read_runs(refused)[0]
+    assert run.record.status == dg.DagsterRunStatus.FAILURE
+    assert run.checks["map_gate"] is False
+    assert not {"production_model", "embeddings", "index", "active_model"} & set(run.materialised)
+    assert [version.number for version in refused.registry().list_versions()] == [2, 1]
+    assert in_production(refused) == 1
+    assert active(refused) == 1
+
+
+def test_production_model_refuses_without_the_check(refused: "Home") -> None:
+    assert not refused.refresh(["production_model"]).success
+    run = read_runs(refused)[0]
+    assert run.checks == {}
+    assert "The gate refuses version 2" in run.failures["production_model"]
+    assert in_production(refused) == 1
+
+
+def test_second_version_is_loaded_beside_the_first(refused: "Home", tmp_path: Path) -> None:
+    home = refused.copy(tmp_path / "data")
+    registry = home.registry()
+    version = registry.find_version(2)
+    registry.promote(version)  # as if the gate had let it through
+    home.workspace.save_record("production_model", {"version": 2, "run_id": version.run_id})
+    assert home.refresh(["embeddings", "index"]).success
+    assert active(home) == 1, "loading and indexing change nothing for those who query"
+    assert home.refresh(["active_model"]).success
+    assert read_runs(home)[0].metadata("active_model")["replaced"] == 1
+    with home.database() as database:
+        models = {model.model_version: model for model in list_models(database)}
+        assert {number: model.active for number, model in models.items()} == {1: False, 2: True}
+        assert models[1].segments == models[2].segments == 38
+        assert {n.model_version for n in similar_tracks(database, "tone_000", 3)} == {2}
+    assert set(read_embeddings(home, 1)) == set(read_embeddings(home, 2))
+
+
+def test_killed_refresh_goes_on_to_the_same_end(
+    finished: "Home", training_file: str, tmp_path: Path
+) -> None:
+    home = type(finished)(tmp_path / "data", finished.manifest)
+    home.prepare()
+    (home.root / "audio").symlink_to(finished.root / "audio")  # decoding is not the point here
+    pipeline = ("soundalike", "pipeline", "--config", training_file)
+
+    training = home.start(*pipeline)
+    read_until(training, "Epoch 1 of")
+    kill_group(training)
+    running = home.registry()._client.search_runs(["1"], "attributes.status = 'RUNNING'")
+    assert len(running) == 1, "killed while it trained"
+
+    embedding = home.start(*pipeline)
+    read_until(embedding, "production_model")
+    wait_until(lambda: count_buckets(home) > 0)
+    kill_group(embedding)
+    with home.database():
+        assert 0 < count_buckets(home) < 100, "killed while it embedded"
+
+    assert home.refresh().success
+    run = read_runs(home)[0]
+    assert run.metadata("convnet_model")["reused"] is True
+    assert 0 < int(str(run.metadata("embeddings")["buckets_unchanged"])) < 100
+    killed = home.registry()._client.get_run(running[0].info.run_id)
+    assert killed.info.status == "KILLED"
+    assert weights(home) == weights(finished)
+    expected, found = read_embeddings(finished), read_embeddings(home)
+    assert set(found) == set(expected)
+    for segment, vector in expected.items():
+        np.testing.assert_allclose(found[segment], vector, atol=1e-6)
+    assert list_processes(home) == []
+
+
+def test_process_killed_alone_leaves_nothing_behind(
+    finished: "Home", training_file: str, tmp_path: Path
+) -> None:
+    home = finished.copy(tmp_path / "data")
+    pipeline = home.start("soundalike", "pipeline", "--config", training_file)
+    read_until(pipeline, "tracks")
+    pipeline.kill()
+    pipeline.communicate(timeout=60)
+    with home.database():  # adopts the server that was left
+        wait_until(lambda: all("postgres" in name for name in list_processes(home)))
+    assert list_processes(home) == []
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> None:
+    """Read what a process prints until it says something."""
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if text in line:
+            return
+    pytest.fail(f"{text!r} was never printed: {''.join(seen)}")
+
+
+def kill_group(process: subprocess.Popen[str]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def count_buckets(home: "Home") -> int:
+    """Count the loaded buckets, on the server that runs already."""
+    with psycopg.connect(server_url(home.root / "postgres")) as connection:
+        row = connection.execute("SELECT count(*) FROM bucket_loads").fetchone()
+    return int(row[0]) if row else 0
+
+
+def read_embeddings(home: "Home", version: int = 1) -> dict[tuple[str, int], NDArray[np.float32]]:
+    """Read a version's vectors by track and start."""
+    statement = "SELECT track_id, start_ms, embedding FROM embeddings WHERE model_version = %s"
+    with home.database() as database, database.transaction() as connection:
+        rows = connection.execute(statement, (version,)).fetchall()
+    return {(track_id, start): vector.to_numpy() for track_id, start, vector in rows}
+
+
+def weights(home: "Home") -> bytes:
+    """Read the weights of version 1."""
+    registry = home.registry()
+    with registry.encoder_folder(registry.find_version(1)) as folder:
+        return (folder / WEIGHTS_FILE).read_bytes()
+
+
+def list_processes(home: "Home") -> list[str]:
+    """List the commands of all processes that work on a home."""
+    return list(_find_processes(f"DATA_DIR={home.root}".encode()))
+
+
+def _find_processes(variable: bytes) -> Iterator[str]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if variable in (folder / "environ").read_bytes().split(b"\0"):
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+                if command:  # a zombie has none
+                    yield command
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue

@@ -1,0 +1,267 @@
+"""The audio store does each track once, remembers what it did, and survives being killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import soundfile as sf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml.audio import SAMPLE_RATE, AudioLimits, decode
+from ml.clips import (
+    CLIP_COLUMNS,
+    CLIP_SAMPLES,
+    AudioStore,
+    ClipSettings,
+    Extraction,
+    draw_positions,
+    extract_clips,
+)
+from ml.splits import N_BUCKETS, hash_track, label_splits
+
+BUCKETS = range(N_BUCKETS)
+N_TRACKS = 5
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Tracks of 10 to 14 seconds."""
+    music = tmp_path / "music"
+    music.mkdir()
+    for number in range(N_TRACKS):
+        write_track(music, number)
+    return music
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> AudioStore:
+    return AudioStore(tmp_path / "audio")
+
+
+def write_track(
+    folder: Path, number: int, seconds: float | None = None, rate: int = 16_000
+) -> Path:
+    noise = np.random.default_rng(number).standard_normal(round((seconds or 10 + number) * rate))
+    sf.write(folder / f"{number}.wav", 0.1 * noise, rate)
+    return folder / f"{number}.wav"
+
+
+def list_tracks(folder: Path) -> pd.DataFrame:
+    paths = sorted(folder.iterdir())
+    ids = [path.stem for path in paths]
+    return label_splits(pd.DataFrame({"track_id": ids, "path": [str(path) for path in paths]}))
+
+
+def extract(folder: Path, store: AudioStore, settings: ClipSettings | None = None) -> Extraction:
+    return extract_clips(list_tracks(folder), store, BUCKETS, settings, n_jobs=1)
+
+
+def counts(report: Extraction) -> tuple[int, int, int, int, int]:
+    return report.unchanged, report.new, report.changed, report.gone, report.quarantined
+
+
+def snapshot(store: AudioStore) -> dict[str, bytes]:
+    """Contents of every file of the store, temporary ones included."""
+    paths = (path for path in store.root.rglob("*") if path.is_file())
+    return {str(path.relative_to(store.root)): path.read_bytes() for path in paths}
+
+
+def modified(store: AudioStore) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in store.root.rglob("*.npy")}
+
+
+@given(st.text("0123456789abcdef", min_size=64, max_size=64), st.integers(0, 10**6))
+def test_positions_are_seeded_and_within_the_track(digest: str, spare: int) -> None:
+    positions = draw_positions(digest, CLIP_SAMPLES + spare)
+    assert positions.shape == (10,)
+    assert (np.diff(positions) >= 0).all()
+    assert positions.min() >= 0
+    assert positions.max() <= spare
+    assert np.array_equal(positions, draw_positions(digest, CLIP_SAMPLES + spare))
+
+
+def test_positions_differ_between_tracks_and_are_spread_evenly() -> None:
+    spare = 1000
+    drawn = np.concatenate(
+        [draw_positions(hash_track(f"{n}"), CLIP_SAMPLES + spare) for n in range(500)]
+    )
+    assert np.histogram(drawn, 5, (0, spare))[0] == pytest.approx(1000, rel=0.12)
+    assert drawn.min() < 5
+    assert drawn.max() > spare - 5
+
+
+def test_positions_are_known() -> None:
+    assert draw_positions(hash_track("a"), 30 * SAMPLE_RATE, 3).tolist() == [152729, 159664, 302666]
+
+
+def test_store_holds_each_track_once_and_ten_clips_of_it(folder: Path, store: AudioStore) -> None:
+    assert counts(extract(folder, store)) == (0, N_TRACKS, 0, 0, 0)
+    clips = store.read_clips(BUCKETS)
+    assert tuple(clips.columns) == CLIP_COLUMNS
+    assert (clips.groupby("track_id").size() == 10).all()
+    assert (clips["start"] + CLIP_SAMPLES <= clips["samples"]).all()
+    assert (clips.loc[clips["track_id"] == "0", "start"] == 0).all()  # exactly ten seconds
+    for track in list_tracks(folder).itertuples():
+        whole = np.load(store.root / f"{track.bucket:02d}" / f"{track.digest}.npy")
+        assert whole.dtype == np.int16
+        assert np.array_equal(whole, decode(Path(str(track.path))))
+        starts = clips.loc[clips["track_id"] == track.track_id, "start"]
+        assert starts.tolist() == draw_positions(str(track.digest), len(whole)).tolist()
+        last = int(starts.iloc[-1])
+        assert np.array_equal(store.read(str(track.digest), last), whole[last:][:CLIP_SAMPLES])
+
+
+def test_second_run_decodes_nothing(folder: Path, store: AudioStore) -> None:
+    extract(folder, store)
+    before, written = snapshot(store), modified(store)
+    report = extract(folder, store)
+    assert counts(report) == (N_TRACKS, 0, 0, 0, 0)
+    assert report.decoded_seconds == 0
+    assert modified(store) == written
+    assert snapshot(store) == before
+
+
+def test_only_what_changed_is_decoded(folder: Path, store: AudioStore) -> None:
+    extract(folder, store)
+    written = modified(store)
+    write_track(folder, 1, seconds=20)
+    write_track(folder, 90)
+    (folder / "2.wav").unlink()
+    report = extract(folder, store)
+    assert counts(report) == (N_TRACKS - 2, 1, 1, 1, 0)
+    assert report.decoded_seconds == 20 + 100
+    names = {number: f"{hash_track(str(number))}.npy" for number in (0, 1, 2, 3, 4, 90)}
+    after = modified(store)
+    assert {n for n in names if after.get(names[n]) == written.get(names[n])} == {0, 3, 4}
+    assert names[2] not in after
+    clips = store.read_clips(BUCKETS)
+    assert sorted(clips["track_id"].unique()) == ["0", "1", "3", "4", "90"]
+    assert set(clips.loc[clips["track_id"] == "1", "samples"]) == {20 * SAMPLE_RATE}
+
+
+def test_metadata_alone_decodes_nothing(folder: Path, store: AudioStore) -> None:
+    extract(folder, store)
+    tracks = list_tracks(folder).assign(title="another", genre="rock")
+    assert counts(extract_clips(tracks, store, BUCKETS, n_jobs=1)) == (N_TRACKS, 0, 0, 0, 0)
+
+
+def test_changed_settings_decode_everything_again(folder: Path, store: AudioStore) -> None:
+    extract(folder, store)
+    fewer = ClipSettings(clips_per_track=3)
+    assert counts(extract(folder, store, fewer)) == (0, 0, N_TRACKS, 0, 0)
+    assert len(store.read_clips(BUCKETS)) == 3 * N_TRACKS
+    longer = ClipSettings(clips_per_track=3, limits=AudioLimits(min_seconds=12))
+    assert counts(extract(folder, store, longer)) == (0, 0, N_TRACKS, 0, 2)
+
+
+def test_unusable_file_is_quarantined_and_tried_again_only_when_it_changed(
+    folder: Path, store: AudioStore
+) -> None:
+    (folder / "3.wav").write_bytes(b"no audio")
+    assert counts(extract(folder, store)) == (0, N_TRACKS, 0, 0, 1)
+    rejected = store.read_rejected(BUCKETS)
+    assert rejected[["track_id", "reason"]].to_numpy().tolist() == [["3", "undecodable"]]
+    assert "replace the file" in rejected["remedy"][0]
+    assert counts(extract(folder, store)) == (N_TRACKS, 0, 0, 0, 1)
+    write_track(folder, 3)
+    assert counts(extract(folder, store)) == (N_TRACKS - 1, 0, 1, 0, 0)
+    assert store.read_rejected(BUCKETS).empty
+    (folder / "3.wav").write_bytes(b"broken")
+    assert counts(extract(folder, store)) == (N_TRACKS - 1, 0, 1, 0, 1)
+    assert "3" not in set(store.read_clips(BUCKETS)["track_id"])
+    assert not store.audio_path(hash_track("3")).exists()
+
+
+def test_file_that_is_gone_from_the_disk_is_quarantined(folder: Path, store: AudioStore) -> None:
+    tracks = list_tracks(folder)
+    (folder / "1.wav").unlink()
+    assert counts(extract_clips(tracks, store, BUCKETS, n_jobs=1)) == (0, N_TRACKS, 0, 0, 1)
+    assert counts(extract_clips(tracks, store, BUCKETS, n_jobs=1)) == (N_TRACKS, 0, 0, 0, 1)
+
+
+def test_other_buckets_are_left_alone(folder: Path, store: AudioStore) -> None:
+    tracks = list_tracks(folder)
+    bucket = int(tracks["bucket"].iloc[0])
+    mine = int((tracks["bucket"] == bucket).sum())
+    assert counts(extract_clips(tracks, store, [bucket], n_jobs=1)) == (0, mine, 0, 0, 0)
+    assert set(store.read_clips(BUCKETS)["track_id"]) == set(
+        tracks.loc[tracks["bucket"] == bucket, "track_id"]
+    )
+
+
+def test_worker_processes_make_the_same_store_and_end(
+    folder: Path, store: AudioStore, tmp_path: Path
+) -> None:
+    (folder / "3.wav").write_bytes(b"no audio")
+    extract(folder, store)
+    parallel = AudioStore(tmp_path / "parallel")
+    extract_clips(list_tracks(folder), parallel, BUCKETS, n_jobs=2)
+    assert snapshot(parallel) == snapshot(store)
+    assert not [
+        child.pid
+        for child in psutil.Process().children(recursive=True)
+        if "LokyProcess" in " ".join(child.cmdline())
+    ]
+
+
+def test_bucket_without_its_manifest_is_done_again_to_the_same_bytes(
+    folder: Path, store: AudioStore
+) -> None:
+    extract(folder, store)
+    before = snapshot(store)
+    for path in store.root.glob("*/clips.parquet"):
+        path.unlink()
+    for path in store.root.glob("*/*.npy"):
+        path.write_bytes(b"half")
+    assert extract(folder, store).new == N_TRACKS
+    assert snapshot(store) == before
+
+
+RUN = """
+import sys
+from pathlib import Path
+import pandas as pd
+from ml.clips import AudioStore, extract_clips
+if __name__ == "__main__":
+    print("started", flush=True)
+    extract_clips(pd.read_parquet(sys.argv[1]), AudioStore(Path(sys.argv[2])), range(100), n_jobs=2)
+"""
+
+
+def test_killed_run_is_completed_by_the_next_as_if_undisturbed(
+    folder: Path, store: AudioStore, tmp_path: Path
+) -> None:
+    for number in range(8):
+        write_track(folder, number, seconds=60, rate=44_100)
+    tracks = list_tracks(folder)
+    tracks.to_parquet(tmp_path / "tracks.parquet")
+    command = [sys.executable, "-c", RUN, str(tmp_path / "tracks.parquet"), str(store.root)]
+    interrupted = 0
+    for files in (1, 4):  # killed once so many tracks are in, some of them half-way
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, start_new_session=True, cwd=Path.cwd()
+        ) as process:
+            assert process.stdout
+            assert process.stdout.readline() == b"started\n"
+            while process.poll() is None and len(list(store.root.glob("*/*.npy"))) < files:
+                time.sleep(0.002)
+            workers = psutil.Process(process.pid).children(recursive=True)
+            os.kill(process.pid, signal.SIGKILL)
+        interrupted += process.returncode == -signal.SIGKILL
+        _, alive = psutil.wait_procs(workers, timeout=10)
+        assert all(worker.status() == psutil.STATUS_ZOMBIE for worker in alive)
+    assert interrupted == 2
+    (store.root / "00").mkdir(exist_ok=True, parents=True)
+    (store.root / "00" / ".clips.parquet.x.tmp").write_bytes(b"half")
+    extract_clips(tracks, store, BUCKETS, n_jobs=1)
+    undisturbed = AudioStore(tmp_path / "undisturbed")
+    extract_clips(tracks, undisturbed, BUCKETS, n_jobs=1)
+    assert snapshot(store) == snapshot(undisturbed)

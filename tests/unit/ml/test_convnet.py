@@ -1,0 +1,96 @@
+"""Every variant maps a waveform to a unit vector; the seed decides the weights."""
+
+import math
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ml.convnet import (
+    ConvNet,
+    ConvNetSettings,
+    SeparableBlock,
+    Variant,
+    build_compact,
+    count_parameters,
+    seed_weights,
+)
+
+SOUND = torch.randn(2, 40_000, generator=torch.Generator().manual_seed(0)) / 10
+SOUND[1] = torch.sin(torch.arange(40_000) / 10)
+
+
+@pytest.mark.parametrize("variant", get_args(Variant))
+def test_every_variant_gives_unit_vectors_that_depend_on_the_sound(variant: Variant) -> None:
+    network = seed_weights(ConvNetSettings(variant=variant), 0).eval()
+    with torch.inference_mode():
+        vectors, alone = network(SOUND), network(SOUND[1:])
+        learning = network.train()(SOUND)  # untrained statistics hide the input in some variants
+    assert vectors.shape == (2, 128)
+    assert vectors.dtype == torch.float32
+    assert torch.allclose(vectors.norm(dim=1), torch.ones(2), atol=1e-5)
+    assert torch.allclose(vectors[1:], alone, atol=1e-5)
+    assert not torch.allclose(learning[0], learning[1], atol=1e-2)
+
+
+@pytest.mark.parametrize("samples", [1_025, 16_000, 80_000])
+def test_any_length_is_embedded(tiny_encoder: ConvNetSettings, samples: int) -> None:
+    network = seed_weights(tiny_encoder, 0).eval()
+    assert network(torch.randn(3, samples)).shape == (3, 128)
+
+
+def test_gradients_reach_every_parameter(tiny_encoder: ConvNetSettings) -> None:
+    network = seed_weights(tiny_encoder, 0)
+    network(SOUND)[:, :64].sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+    assert network.front_end.project.weight.grad is not None
+    assert network.front_end.project.weight.grad.abs().sum() > 0
+
+
+def weights(network: nn.Module) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+
+
+def test_seed_decides_the_weights_and_the_global_generator_is_left_alone(
+    tiny_encoder: ConvNetSettings,
+) -> None:
+    before = torch.random.get_rng_state()
+    first = weights(seed_weights(tiny_encoder, 1))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.rand(5)
+    assert torch.equal(weights(seed_weights(tiny_encoder, 1)), first)
+    assert not torch.equal(weights(seed_weights(tiny_encoder, 2)), first)
+
+
+def test_widths_are_the_channels_of_the_stages() -> None:
+    network = build_compact((4, 8, 16))
+    image = torch.randn(2, 3, 32, 40)
+    shapes = []
+    for stage in list(network)[:-1]:
+        image = stage(image)
+        shapes.append(tuple(image.shape[1:]))
+    assert shapes == [(4, 16, 20), (8, 8, 10), (16, 4, 5)]
+
+
+def test_block_adds_its_input_only_where_shapes_agree() -> None:
+    image = torch.randn(2, 4, 8, 8)
+    for inputs, outputs, stride, residual in ((4, 4, 1, True), (4, 4, 2, False), (4, 6, 1, False)):
+        block = SeparableBlock(inputs, outputs, stride).eval()
+        nn.init.zeros_(block.layers[-2].weight)  # nothing of the layers comes through
+        y = block(image)
+        assert y.shape == (2, outputs, 8 // stride, 8 // stride)
+        assert torch.equal(y, image if residual else torch.zeros_like(y))
+
+
+def test_parameters_are_counted(tiny_encoder: ConvNetSettings) -> None:
+    network = ConvNet(tiny_encoder)
+    total = sum(math.prod(parameter.shape) for parameter in network.parameters())
+    assert count_parameters(network) == total
+    network.front_end.requires_grad_(requires_grad=False)
+    front = sum(math.prod(p.shape) for p in network.front_end.parameters())
+    assert count_parameters(network) == total - front
+    assert count_parameters(ConvNet(replace(tiny_encoder, widths=(8, 32)))) > total

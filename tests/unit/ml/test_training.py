@@ -1,0 +1,250 @@
+"""Training is decided by its settings, selects by validation, and never opens a test track."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from ml.audio import Int16
+from ml.clips import CLIP_SAMPLES, AudioStore
+from ml.collection import Collection
+from ml.encoders import ConvNetEncoder
+from ml.errors import TrainingError
+from ml.training import plot_history, train_convnet
+from ml.training_settings import TrainingSettings, configure
+from ml.triplet_module import (
+    MONITOR,
+    TripletModule,
+    anneal,
+    limit_threads,
+    summarise,
+    validate,
+)
+from ml.triplets import PRESETS
+
+
+@dataclass(frozen=True)
+class GuardedStore(AudioStore):
+    """A store in which opening other tracks than those allowed is an error."""
+
+    allowed: frozenset[str] = field(default_factory=frozenset)
+
+    def read(self, digest: str, start: int = 0, samples: int = CLIP_SAMPLES) -> Int16:
+        """Read what is allowed."""
+        if digest not in self.allowed:
+            raise AssertionError(f"opened {digest}")
+        return super().read(digest, start, samples)
+
+
+@dataclass
+class History:
+    """What a run reported."""
+
+    epochs: list[dict[str, float]] = field(default_factory=list)
+
+    def __call__(self, metrics: Mapping[str, float], epoch: int) -> None:
+        """Take the metrics of an epoch."""
+        assert epoch == len(self.epochs)
+        self.epochs.append(dict(metrics))
+
+
+def train(
+    collection: Collection, settings: TrainingSettings
+) -> tuple[ConvNetEncoder, list[dict[str, float]]]:
+    history = History()
+    encoder = train_convnet(collection.of("train"), collection.of("validation"), settings, history)
+    return encoder, history.epochs
+
+
+def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+@pytest.fixture(scope="module")
+def run(
+    collection: Collection, tiny_training: TrainingSettings
+) -> tuple[ConvNetEncoder, list[dict[str, float]]]:
+    """Take in the whole path once."""
+    return train(collection, tiny_training)
+
+
+def test_same_seed_gives_the_same_weights_and_another_seed_others(
+    collection: Collection, tiny_training: TrainingSettings, run: tuple[ConvNetEncoder, Any]
+) -> None:
+    torch.rand(3)  # the global generator must not matter
+    assert same(train(collection, tiny_training)[0].tensors, run[0].tensors)
+    other, _ = train(collection, replace(tiny_training, seed=1))
+    assert not same(other.tensors, run[0].tensors)
+
+
+def test_each_epoch_is_reported(run: tuple[Any, list[dict[str, float]]]) -> None:
+    _, epochs = run
+    assert len(epochs) == 2
+    terms = {f"loss/{term}" for term in ("transformed", "track", "genre", "mood")}
+    annotations = {f"validation/{name}" for name in ("genre", "mood", "track")}
+    for metrics in epochs:
+        assert {"loss", MONITOR, "learning_rate", "clips_per_second"} | annotations <= set(metrics)
+        assert len([name for name in metrics if name.startswith("loss/")]) == len(terms)
+        assert metrics[MONITOR] == pytest.approx(np.mean([metrics[name] for name in annotations]))
+        assert all(math.isfinite(value) for value in metrics.values())
+        assert metrics["clips_per_second"] > 0
+    assert epochs[0]["learning_rate"] > epochs[1]["learning_rate"] >= 0
+
+
+def test_loss_falls_from_epoch_to_epoch(
+    collection: Collection, tiny_training: TrainingSettings
+) -> None:
+    longer = replace(
+        tiny_training,
+        epochs=4,
+        learning_rate=5e-3,
+        minibatch=replace(tiny_training.minibatch, steps=8),
+    )
+    _, epochs = train(collection, longer)
+    assert epochs[-1]["loss"] < epochs[0]["loss"] - 0.02
+
+
+def test_the_best_epoch_by_validation_is_returned(
+    collection: Collection, tiny_training: TrainingSettings
+) -> None:
+    worsening = replace(tiny_training, epochs=4, patience=4, learning_rate=0.3, warmup=0.7)
+    encoder, epochs = train(collection, worsening)
+    maps = [metrics[MONITOR] for metrics in epochs]
+    assert min(maps) < max(maps)
+    returned = validate(encoder.network, collection.of("validation"))[MONITOR]
+    assert returned == pytest.approx(max(maps), abs=1e-4)
+
+
+def test_training_stops_when_validation_no_longer_improves(
+    collection: Collection, tiny_training: TrainingSettings
+) -> None:
+    # Without learning, only batch statistics move: validation can improve by chance, not for long.
+    _, epochs = train(collection, replace(tiny_training, epochs=30, patience=1, learning_rate=0.0))
+    maps = [metrics[MONITOR] for metrics in epochs]
+    assert len(epochs) < 30
+    assert maps[-1] <= max(maps[:-1])
+
+
+def test_test_tracks_are_never_opened(
+    collection: Collection, tiny_training: TrainingSettings
+) -> None:
+    allowed = frozenset(collection.of("train", "validation").clips["digest"])
+    guarded = Collection(GuardedStore(collection.store.root, allowed), collection.clips)
+    train(guarded, replace(tiny_training, epochs=1))
+    with pytest.raises(AssertionError, match="opened"):  # the guard itself is awake
+        validate(TripletModule(guarded, tiny_training).network, guarded.of("test"))
+
+
+def test_validation_tracks_are_not_learned_from(
+    collection: Collection, tiny_training: TrainingSettings
+) -> None:
+    allowed = frozenset(collection.of("train").clips["digest"])
+    guarded = Collection(GuardedStore(collection.store.root, allowed), collection.clips)
+    history = History()
+    train_convnet(
+        guarded.of("train"), collection.of("validation"), replace(tiny_training, epochs=1), history
+    )
+    assert len(history.epochs) == 1
+
+
+def test_loss_that_is_not_finite_ends_the_run(
+    collection: Collection, tiny_training: TrainingSettings
+) -> None:
+    with pytest.raises(TrainingError, match="lower the learning rate"):
+        train(collection, replace(tiny_training, learning_rate=float("inf")))
+
+
+def test_validation_leaves_the_mode_of_the_network_alone(
+    collection: Collection, tiny_training: TrainingSettings
+) -> None:
+    network = TripletModule(collection.of("train"), tiny_training).network.train()
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    validate(network, collection.of("validation"))
+    assert network.training
+    assert same(state, network.state_dict())
+
+
+def test_learning_rate_rises_and_falls() -> None:
+    factors = [anneal(step, 100, 0.1) for step in range(101)]
+    assert factors[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert factors[55] == pytest.approx(0.5)
+    assert (np.diff(factors[10:]) < 0).all()
+    assert factors[100] == pytest.approx(0)
+    assert max(factors) == 1
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(1, 0.0), (1, 1.0), (10, 0.0), (10, 1.0), (0, 0.5)])
+def test_learning_rate_stays_within_bounds_for_any_run(steps: int, warmup: float) -> None:
+    assert all(0 <= anneal(step, steps, warmup) <= 1 for step in range(steps + 3))
+
+
+def test_summary_is_the_mean_over_steps_and_the_rate() -> None:
+    sums = {"loss": 6.0, "loss/genre": 3.0, "triplets/genre": 30.0, "clips": 120.0}
+    assert summarise(sums, 3, 2.0) == {
+        "loss": 2.0,
+        "loss/genre": 1.0,
+        "triplets/genre": 10.0,
+        "clips_per_second": 60.0,
+    }
+
+
+def test_epoch_without_any_triplet_is_refused() -> None:
+    with pytest.raises(TrainingError, match="No triplet was found"):
+        summarise({"loss": 0.0, "triplets/genre": 0.0, "clips": 1.0}, 1, 1.0)
+
+
+def test_threads_are_limited_within_the_block_only() -> None:
+    before = torch.get_num_threads()
+    with (
+        pytest.raises(ValueError, match=f"inside: {before + 1} threads"),
+        limit_threads(before + 1),
+    ):
+        raise ValueError(f"inside: {torch.get_num_threads()} threads")
+    assert torch.get_num_threads() == before
+
+
+def test_history_is_drawn_term_by_term(run: tuple[Any, list[dict[str, float]]]) -> None:
+    history = pd.DataFrame(run[1])
+    left, right = plot_history(history).axes
+    assert len(left.lines) == 4
+    assert {str(line.get_label()) for line in right.lines} == {"genre", "mood", "track", "map"}
+    best = next(line for line in right.lines if line.get_label() == "map")
+    assert np.asarray(best.get_ydata()).tolist() == history[MONITOR].tolist()
+
+
+FLAT: dict[str, Any] = {
+    "variant": "compact",
+    "objective": next(iter(PRESETS)),
+    "tracks_per_minibatch": 5,
+    "crops_per_track": 3,
+    "steps_per_epoch": 9,
+}
+
+
+def test_flat_names_become_settings() -> None:
+    settings = configure(**FLAT, epochs=7, seed=3, crop_seconds=2.5)
+    minibatch = settings.minibatch
+    assert (minibatch.tracks, minibatch.crops, minibatch.steps) == (5, 3, 9)
+    assert settings.encoder.variant == "compact"
+    assert settings.triplets == PRESETS[FLAT["objective"]]
+    assert (settings.epochs, settings.seed, settings.crop_samples) == (7, 3, 40_000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"variant": "resnet"}, "No ConvNet variant 'resnet': use one of .*compact"),
+        ({"objective": "papr"}, "No objective 'papr': use one of .*paper"),
+    ],
+)
+def test_unknown_names_are_refused_with_those_that_are_known(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(TrainingError, match=message):
+        configure(**FLAT | changes)
