@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, Annotated
 
 import typer
 
@@ -49,7 +49,10 @@ def register(app: typer.Typer) -> None:
     app.command()(dev)
 
 
-def dev() -> None:
+def dev(
+    dagster_port: Annotated[int, typer.Option(help="Port of the Dagster page.")] = DAGSTER_PORT,
+    mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow page.")] = MLFLOW_PORT,
+) -> None:
     """Serve the Dagster and MLflow pages until Ctrl-C."""
     from ml.registry import Registry
     from orchestration.launch import prepare_instance
@@ -57,7 +60,7 @@ def dev() -> None:
 
     environment = Environment()
     prepare_instance(environment)
-    services = _list_services(environment)
+    services = _list_services(environment, dagster_port, mlflow_port)
     _require_free_ports(services)
     Registry(environment.tracking_uri, environment.root / "mlflow")
     with open_database(environment.database_url, environment.root) as database:
@@ -114,13 +117,13 @@ def stop(processes: list[subprocess.Popen[bytes]]) -> None:
         process.wait()
 
 
-def _list_services(environment: Environment) -> list[Service]:
+def _list_services(environment: Environment, dagster: int, mlflow: int) -> list[Service]:
     programs = Path(sys.executable).parent
     workspace = ("-w", str(WORKSPACE_FILE))
     webserver = (str(programs / "dagster-webserver"), *workspace, "-h", HOST)
     artifacts = (environment.root / "mlflow" / "artifacts").as_uri()
     return [
-        Service("dagster", (*webserver, "-p", str(DAGSTER_PORT)), DAGSTER_PORT),
+        Service("dagster", (*webserver, "-p", str(dagster)), dagster),
         Service("daemon", (str(programs / "dagster-daemon"), "run", *workspace)),
         Service(
             "mlflow",
@@ -128,9 +131,9 @@ def _list_services(environment: Environment) -> list[Service]:
                 *(str(programs / "mlflow"), "server", "--workers", "1"),
                 *("--backend-store-uri", environment.tracking_uri),
                 *("--artifacts-destination", artifacts),
-                *("--host", HOST, "--port", str(MLFLOW_PORT)),
+                *("--host", HOST, "--port", str(mlflow)),
             ),
-            MLFLOW_PORT,
+            mlflow,
         ),
     ]
 

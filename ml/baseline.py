@@ -7,7 +7,6 @@ import librosa
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.decomposition import IncrementalPCA
 from torch import Tensor
 from torch.nn import functional
 
@@ -67,6 +66,8 @@ def fit_baseline(
     -------
     BaselineEncoder
     """
+    from sklearn.decomposition import IncrementalPCA  # seconds to import, needed for fitting alone
+
     settings = settings or BaselineSettings()
     features = np.concatenate([summarise_mfcc(batch, settings) for batch in batches])
     pca = IncrementalPCA(batch_size=max(256, 2 * features.shape[1])).fit(features)

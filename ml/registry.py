@@ -8,6 +8,7 @@ the gate let through.
 import fcntl
 import logging
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -22,6 +23,7 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from ml.errors import RegistryError
 
@@ -64,7 +66,7 @@ class TrainingRun:
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record hyperparameters; nested mappings become dotted names."""
-        flat = pd.json_normalize(dict(params)).iloc[0].to_dict()
+        flat = pd.json_normalize(dict(params)).to_dict("records")[0]
         entities = [Param(str(name), str(value)) for name, value in flat.items()]
         self._client.log_batch(self.run_id, params=entities)
 
@@ -110,9 +112,9 @@ class Registry:
             try:
                 self._client = MlflowClient(tracking_uri, tracking_uri)
                 self._experiment_id = self._find_experiment(tracking_uri, folder)
-            except MlflowException as error:
+            except (MlflowException, SQLAlchemyError) as error:
                 raise RegistryError(
-                    f"MLflow does not answer at {tracking_uri}: start it, "
+                    f"MLflow does not answer at {_without_password(tracking_uri)}: start it, "
                     "or unset MLFLOW_TRACKING_URI to use the local one."
                 ) from error
 
@@ -297,6 +299,10 @@ class Registry:
     def _require_model(self) -> None:
         if not self._client.search_registered_models(f"name='{MODEL_NAME}'"):
             self._client.create_registered_model(MODEL_NAME)
+
+
+def _without_password(uri: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", uri)
 
 
 def _to_version(version: Any) -> ModelVersion:  # noqa: ANN401 (mlflow has no types)

@@ -19,7 +19,7 @@ Show = Callable[[str], None]
 
 INSTANCE_SETTINGS = Path(__file__).parents[1] / "dagster.yaml"
 POLL_SECONDS = 0.5
-LAUNCH_TAG = "soundalike/launch"
+LAUNCH_TAG = ".dagster/soundalike_launch"  # this prefix keeps a tag out of the UI
 
 
 def prepare_instance(environment: Environment) -> Path:

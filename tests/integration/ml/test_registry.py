@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ml.encoders import RandomEncoder, load_encoder, save_encoder
 from ml.errors import RegistryError
-from ml.registry import ModelVersion, Registry
+from ml.registry import ModelVersion, Registry, _without_password
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Home
@@ -163,6 +163,12 @@ def test_store_that_does_not_answer_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"not a database" * 100)
     with pytest.raises(RegistryError, match="unset MLFLOW_TRACKING_URI"):
         connect(tmp_path)
+
+
+def test_password_of_the_store_is_not_shown() -> None:
+    shown = _without_password("postgresql://someone:secret@127.0.0.1:1/mlflow")
+    assert shown == "postgresql://127.0.0.1:1/mlflow"
+    assert _without_password("sqlite:////a/b@c/mlflow.db") == "sqlite:////a/b@c/mlflow.db"
 
 
 def test_exported_encoder_is_the_one_that_was_trained(finished: "Home", tmp_path: Path) -> None:

@@ -117,6 +117,7 @@ def refused(finished: "Home", tmp_path_factory: pytest.TempPathFactory) -> "Home
     """Train a worse model and offer it."""
     home = finished.copy(tmp_path_factory.mktemp("refused") / "data")
     assert not home.refresh(**UNTRAINED).success
+    assert set(read_runs(home)[0].failures) == {"evaluation_map_gate"}
     return home
 
 
@@ -206,7 +207,8 @@ def test_active_model_answers_with_tracks_of_the_same_genre(finished: "Home") ->
 
 def test_embeddings_are_windows_of_ten_seconds_every_five(finished: "Home") -> None:
     embeddings = read_embeddings(finished)
-    assert len(embeddings) == 38, "one window fits into twelve seconds"
+    assert {start for _, start in embeddings} == {0, 2000}, "the last one ends with the track"
+    assert len(embeddings) == 2 * 38
     vectors = np.stack(list(embeddings.values()))
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
 
@@ -274,7 +276,7 @@ def test_second_version_is_loaded_beside_the_first(refused: "Home", tmp_path: Pa
     with home.database() as database:
         models = {model.model_version: model for model in list_models(database)}
         assert {number: model.active for number, model in models.items()} == {1: False, 2: True}
-        assert models[1].segments == models[2].segments == 38
+        assert models[1].segments == models[2].segments == 76
         assert {n.model_version for n in similar_tracks(database, "tone_000", 3)} == {2}
     assert set(read_embeddings(home, 1)) == set(read_embeddings(home, 2))
 
@@ -335,6 +337,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
         seen.append(line)
         if text in line:
             return
+    process.communicate(timeout=60)
     pytest.fail(f"{text!r} was never printed: {''.join(seen)}")
 
 

@@ -50,7 +50,7 @@ def _play(number: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
 
 @pytest.fixture(scope="session")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a manifest of `TRACKS` tracks of twelve seconds: two genres, two moods, four artists."""
+    """Write `TRACKS` tracks of twelve seconds: two genres, two moods, four artists."""
     folder = tmp_path_factory.mktemp("catalogue")
     rows = []
     for number, track_id in enumerate(_draw_ids()):

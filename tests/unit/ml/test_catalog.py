@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.catalog import (
@@ -268,6 +268,7 @@ def test_manifest_without_a_usable_row_tallies_the_reasons(folder: Path) -> None
     assert "2 missing_file, 1 missing_id" in message
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(TEXT | st.sampled_from(["x", "y"]), PATHS), max_size=8))
 def test_usable_and_rejected_rows_are_all_rows(
     tmp_path_factory: pytest.TempPathFactory, given_rows: list[tuple[str, str]]

@@ -240,7 +240,7 @@ def test_killed_run_is_completed_by_the_next_as_if_undisturbed(
     folder: Path, store: AudioStore, tmp_path: Path
 ) -> None:
     for number in range(8):
-        write_track(folder, number, seconds=60, rate=44_100)
+        write_track(folder, number, seconds=40, rate=44_100)
     tracks = list_tracks(folder)
     tracks.to_parquet(tmp_path / "tracks.parquet")
     command = [sys.executable, "-c", RUN, str(tmp_path / "tracks.parquet"), str(store.root)]

@@ -47,8 +47,7 @@ def test_gradients_reach_every_parameter(tiny_encoder: ConvNetSettings) -> None:
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
-    assert network.front_end.project.weight.grad is not None
-    assert network.front_end.project.weight.grad.abs().sum() > 0
+        assert parameter.grad.any() or parameter.ndim == 1, name
 
 
 def weights(network: nn.Module) -> Tensor:
@@ -80,7 +79,9 @@ def test_block_adds_its_input_only_where_shapes_agree() -> None:
     image = torch.randn(2, 4, 8, 8)
     for inputs, outputs, stride, residual in ((4, 4, 1, True), (4, 4, 2, False), (4, 6, 1, False)):
         block = SeparableBlock(inputs, outputs, stride).eval()
-        nn.init.zeros_(block.layers[-2].weight)  # nothing of the layers comes through
+        last = block.layers[-2]
+        assert isinstance(last, nn.Conv2d)
+        nn.init.zeros_(last.weight)  # nothing of the layers comes through
         y = block(image)
         assert y.shape == (2, outputs, 8 // stride, 8 // stride)
         assert torch.equal(y, image if residual else torch.zeros_like(y))
