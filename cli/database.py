@@ -45,6 +45,6 @@ def sql(
     with open_database(environment.database_url, environment.root) as database:
         asked = ["-c", command] if command else []
         # The address may hold a password, so it goes by the environment, not by the command line.
-        address = {**os.environ, "PGDATABASE": database.url}
+        address = {**os.environ, **database.variables}
         status = subprocess.run([psql_path(), *asked], env=address, check=False).returncode  # noqa: S603
     raise typer.Exit(status)

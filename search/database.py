@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 from pgvector.psycopg import register_vector
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import Conninfo
 from psycopg.rows import TupleRow
 
 from ml.errors import DatabaseError
@@ -45,6 +46,12 @@ class Database:
         host = parts.get("host") or parts.get("hostaddr") or "the local socket"
         port = f":{parts['port']}" if "port" in parts else ""
         return f"{parts.get('dbname') or 'postgres'} on {host}{port}"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The address as environment variables of libpq, for programs such as ``psql``."""
+        options = Conninfo.parse(self.url.encode())
+        return {o.envvar.decode(): o.val.decode() for o in options if o.envvar and o.val}
 
     def connect(self) -> Connection:
         """Connect, with pgvector's types known: a ``vector`` comes as `pgvector.Vector`.

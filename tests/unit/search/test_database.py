@@ -24,3 +24,15 @@ def test_address_that_is_none_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(DatabaseError, match="postgresql://user@host:port/database") as caught:
         Database(url).connect()
     assert "secret" not in str(caught.value)
+
+
+def test_address_goes_to_other_programs_by_variables() -> None:
+    found = Database("postgresql://me:s%40cret@host:1/music?sslmode=require").variables
+    assert found == {
+        "PGUSER": "me",
+        "PGPASSWORD": "s@cret",
+        "PGHOST": "host",
+        "PGPORT": "1",
+        "PGDATABASE": "music",
+        "PGSSLMODE": "require",
+    }
