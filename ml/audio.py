@@ -21,6 +21,9 @@ SAMPLE_RATE = 16_000
 INT16_SCALE = 32_767
 """Full scale (1.0) in the int16 samples."""
 
+DECODER_VERSION = 1
+"""Raised when the same file would give other samples: it is part of every clip's fingerprint."""
+
 Int16 = npt.NDArray[np.int16]
 Float32 = npt.NDArray[np.float32]
 

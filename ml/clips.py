@@ -1,8 +1,7 @@
-"""The audio store and the clips in it (paper, section 2.1).
+"""Fill the audio store and draw the clips in it (paper, section 2.1).
 
-Each track is decoded once, whole, into ``<store>/<bucket>/<digest>.npy``. A clip is a row of the
-bucket's ``clips.parquet``: a track and the sample at which ten seconds start. That manifest is
-written last and names what is valid, so a bucket that was interrupted is simply done again.
+A clip is a track and the sample at which ten seconds start. A track is decoded again only when its
+file or the settings have changed; a file that cannot be used is quarantined with its reason.
 """
 
 import hashlib
@@ -20,20 +19,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ml.audio import SAMPLE_RATE, AudioLimits, Int16, decode
+from ml.audio import DECODER_VERSION, SAMPLE_RATE, AudioLimits, decode
+from ml.audio_store import CLIP_COLUMNS, CLIP_SAMPLES, REJECTED_COLUMNS, AudioStore
 from ml.errors import AudioError
 from ml.progress import track_progress
 from ml.splits import assign_bucket
-from ml.storage import replace_file, sweep_temporaries
 from ml.workers import map_in_parallel
 
 logger = logging.getLogger(__name__)
-
-CLIP_SECONDS = 10.0
-CLIP_SAMPLES = int(CLIP_SECONDS * SAMPLE_RATE)
-
-CLIP_COLUMNS = ("track_id", "digest", "start", "samples", "fingerprint")
-REJECTED_COLUMNS = ("track_id", "digest", "fingerprint", "reason", "remedy")
 
 
 @dataclass(frozen=True)
@@ -45,82 +38,9 @@ class ClipSettings:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Short digest of every setting."""
-        return hashlib.sha256(repr(sorted(asdict(self).items())).encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class AudioStore:
-    """Where decoded tracks lie.
-
-    Parameters
-    ----------
-    root : Path
-        Folder of the bucket folders.
-    """
-
-    root: Path
-
-    def audio_path(self, digest: str) -> Path:
-        """Path of a track's samples."""
-        return self._folder(assign_bucket(digest)) / f"{digest}.npy"
-
-    def read(self, digest: str, start: int = 0, samples: int = CLIP_SAMPLES) -> Int16:
-        """Read a stretch of a track, touching only its pages.
-
-        Parameters
-        ----------
-        digest : str
-            Of the track's id.
-        start, samples : int
-            In samples at 16 kHz.
-
-        Returns
-        -------
-        numpy.ndarray [shape=(samples,)]
-            int16; a view of the memory-mapped file.
-        """
-        track: Int16 = np.load(self.audio_path(digest), mmap_mode="r")
-        return track[start : start + samples]
-
-    def read_clips(self, buckets: Iterable[int]) -> pd.DataFrame:
-        """Read the clip manifests of some buckets: columns `CLIP_COLUMNS`, one row per clip."""
-        return self._read("clips.parquet", buckets, CLIP_COLUMNS)
-
-    def read_rejected(self, buckets: Iterable[int]) -> pd.DataFrame:
-        """Read the quarantine of some buckets: columns `REJECTED_COLUMNS`, one row per track."""
-        return self._read("rejected.parquet", buckets, REJECTED_COLUMNS)
-
-    def write_audio(self, digest: str, samples: Int16) -> None:
-        """Put a track's samples in place, whole or not at all."""
-        with replace_file(self.audio_path(digest)) as file:
-            np.save(file, samples)
-
-    def write_bucket(self, bucket: int, clips: pd.DataFrame, rejected: pd.DataFrame) -> None:
-        """Replace a bucket's manifests, and remove the audio of tracks no longer in them.
-
-        `clips.parquet` is written last, since it names what is valid.
-        """
-        before = set(self.read_clips([bucket])["digest"])
-        for name, frame in (("rejected.parquet", rejected), ("clips.parquet", clips)):
-            with replace_file(self._folder(bucket) / name) as file:
-                frame.to_parquet(file, index=False)
-        for digest in before - set(clips["digest"]):
-            self.audio_path(digest).unlink(missing_ok=True)
-
-    def sweep(self, bucket: int) -> None:
-        """Remove what a killed run left half-written in a bucket."""
-        sweep_temporaries(self._folder(bucket))
-
-    def _folder(self, bucket: int) -> Path:
-        return self.root / f"{bucket:02d}"
-
-    def _read(self, name: str, buckets: Iterable[int], columns: tuple[str, ...]) -> pd.DataFrame:
-        paths = [path for bucket in buckets if (path := self._folder(bucket) / name).exists()]
-        frames = [frame for path in paths if not (frame := pd.read_parquet(path)).empty]
-        if not frames:
-            return pd.DataFrame(columns=list(columns))
-        return pd.concat(frames, ignore_index=True)
+        """Short digest of every setting, and of how files are decoded."""
+        decisive = (DECODER_VERSION, sorted(asdict(self).items()))
+        return hashlib.sha256(repr(decisive).encode()).hexdigest()[:16]
 
 
 @dataclass
@@ -228,8 +148,9 @@ def _plan_bucket(
     clips, rejected = store.read_clips([bucket]), store.read_rejected([bucket])
     known = dict(zip(rejected["track_id"], rejected["fingerprint"], strict=True))
     known |= dict(zip(clips["track_id"], clips["fingerprint"], strict=True))
+    lost = {d for d in clips["digest"].unique() if not store.audio_path(d).exists()}
     wanted = [_task(row, settings) for row in tracks[tracks["bucket"] == bucket].itertuples()]
-    tasks = [task for task in wanted if known.get(task.track_id) != task.fingerprint]
+    tasks = [t for t in wanted if known.get(t.track_id) != t.fingerprint or t.digest in lost]
     gone = known.keys() - {task.track_id for task in wanted}
     changed = sum(task.track_id in known for task in tasks)
     report.unchanged += len(wanted) - len(tasks)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ml.clips import AudioStore
+from ml.audio_store import AudioStore
 from ml.errors import CatalogError
 from ml.labels import LabelledClips
 from ml.splits import N_BUCKETS, Split

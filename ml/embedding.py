@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from ml.audio import Float32, to_float
-from ml.clips import CLIP_SAMPLES, AudioStore
+from ml.audio_store import CLIP_SAMPLES, AudioStore
 from ml.encoders import Encoder
 from ml.progress import track_progress
 

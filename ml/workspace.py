@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from ml.clips import AudioStore
+from ml.audio_store import AudioStore
 from ml.errors import SoundalikeError
 from ml.storage import replace_file
 

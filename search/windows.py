@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ml.audio import SAMPLE_RATE
-from ml.clips import CLIP_SAMPLES, AudioStore
+from ml.audio_store import CLIP_SAMPLES, AudioStore
 from ml.embedding import embed_clips, place_windows
 from ml.encoders import Encoder
 from ml.progress import track_progress

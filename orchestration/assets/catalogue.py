@@ -4,8 +4,9 @@ import dagster as dg
 import pandas as pd
 
 from ml.audio import SAMPLE_RATE
+from ml.audio_store import CLIP_SAMPLES
 from ml.catalog import read_catalog
-from ml.clips import CLIP_SAMPLES, ClipSettings, extract_clips
+from ml.clips import ClipSettings, extract_clips
 from ml.splits import N_BUCKETS, SPLITS, count_splits, split_tracks
 from orchestration.failures import explain_failures
 from orchestration.metadata import Materialized, show_table

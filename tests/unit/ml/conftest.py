@@ -9,8 +9,9 @@ import pytest
 import soundfile as sf
 
 from ml.audio import SAMPLE_RATE
+from ml.audio_store import AudioStore
 from ml.catalog import read_catalog
-from ml.clips import AudioStore, ClipSettings, extract_clips
+from ml.clips import ClipSettings, extract_clips
 from ml.collection import Collection
 from ml.convnet import ConvNetSettings
 from ml.minibatches import MinibatchSettings

@@ -16,15 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.audio import SAMPLE_RATE, AudioLimits, decode
-from ml.clips import (
-    CLIP_COLUMNS,
-    CLIP_SAMPLES,
-    AudioStore,
-    ClipSettings,
-    Extraction,
-    draw_positions,
-    extract_clips,
-)
+from ml.audio_store import CLIP_COLUMNS, CLIP_SAMPLES, AudioStore
+from ml.clips import ClipSettings, Extraction, draw_positions, extract_clips
 from ml.splits import N_BUCKETS, hash_track, label_splits
 
 BUCKETS = range(N_BUCKETS)
@@ -229,7 +222,8 @@ RUN = """
 import sys
 from pathlib import Path
 import pandas as pd
-from ml.clips import AudioStore, extract_clips
+from ml.audio_store import AudioStore
+from ml.clips import extract_clips
 if __name__ == "__main__":
     print("started", flush=True)
     extract_clips(pd.read_parquet(sys.argv[1]), AudioStore(Path(sys.argv[2])), range(100), n_jobs=2)
@@ -265,3 +259,14 @@ def test_killed_run_is_completed_by_the_next_as_if_undisturbed(
     undisturbed = AudioStore(tmp_path / "undisturbed")
     extract_clips(tracks, undisturbed, BUCKETS, n_jobs=1)
     assert snapshot(store) == snapshot(undisturbed)
+
+
+def test_lost_audio_is_decoded_again(tracks: pd.DataFrame, tmp_path: Path) -> None:
+    store = AudioStore(tmp_path)
+    extract_clips(tracks, store, range(N_BUCKETS), n_jobs=1)
+    digest = store.read_clips(range(N_BUCKETS))["digest"].iloc[0]
+    before = store.audio_path(digest).read_bytes()
+    store.audio_path(digest).unlink()
+    report = extract_clips(tracks, store, range(N_BUCKETS), n_jobs=1)
+    assert report.changed == 1
+    assert store.audio_path(digest).read_bytes() == before

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.clips import AudioStore
+from ml.audio_store import AudioStore
 from ml.collection import Collection, encode_labels
 from ml.errors import CatalogError
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.audio import SAMPLE_RATE
-from ml.clips import CLIP_SAMPLES
+from ml.audio_store import CLIP_SAMPLES
 from ml.collection import Collection
 from ml.convnet import ConvNetSettings, seed_weights
 from ml.embedding import BATCH_CLIPS, embed_clips, place_windows, read_batches

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from ml.audio import SAMPLE_RATE, Int16, to_float
-from ml.clips import AudioStore
+from ml.audio_store import AudioStore
 from ml.collection import Collection
 from ml.effects import EffectSettings
 from ml.minibatches import Minibatch, Minibatches, MinibatchSettings

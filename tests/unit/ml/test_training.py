@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ml.audio import Int16
-from ml.clips import CLIP_SAMPLES, AudioStore
+from ml.audio_store import CLIP_SAMPLES, AudioStore
 from ml.collection import Collection
 from ml.encoders import ConvNetEncoder
 from ml.errors import TrainingError
