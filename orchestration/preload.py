@@ -2,11 +2,15 @@
 
 import dagster as dg
 
+import ml.development
 import ml.promotion
 import orchestration.definitions
 import search.publication
+from orchestration.orphans import bind_steps
 
 __all__ = ["ml", "orchestration", "search"]
+
+bind_steps()
 
 # Makes Dagster import its storage, which every step process opens.
 dg.DagsterInstance.ephemeral().dispose()

@@ -1,12 +1,14 @@
 """The console script's commands."""
 
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from cli.main import app, main
 
+HEADER = "track_id,path,title,artist,album,genre,mood\n"
 COMMANDS = {"demo", "pipeline", "samples", "dev", "evaluate", "export", "similar", "sql"}
 
 
@@ -26,14 +28,33 @@ def test_commands_explain_themselves() -> None:
         assert "Usage" in answer.output
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "No manifest at {}: set CATALOG to your tracks.csv"),
+        ("", "Cannot read {} as CSV or Parquet"),
+        ("track_id,path,title\n", "{} lacks the columns artist, album, genre, mood: "),
+        (HEADER, "{} has no rows: add a row for each track."),
+        (HEADER + "a,a.wav,A,,,,\n", "No row of {} can be used (1 missing_file): correct the rows"),
+    ],
+)
 def test_error_that_a_user_can_mend_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: object
+    text: str | None,
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    missing = f"{tmp_path}/[/b]/tracks.csv"
-    monkeypatch.setattr(sys, "argv", ["soundalike", "evaluate", missing, "--encoder", "random"])
+    manifest = tmp_path / "[" / "b]" / "tracks.csv"
+    manifest.parent.mkdir(parents=True)
+    if text is not None:
+        manifest.write_text(text)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setattr(
+        sys, "argv", ["soundalike", "evaluate", str(manifest), "--encoder", "random"]
+    )
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == 1
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith(f"Error: No manifest at {missing}: set CATALOG to your tracks.csv")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Error: " + sentence.format(manifest))
