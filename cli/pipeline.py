@@ -1,5 +1,7 @@
 """Commands that run the pipeline and show what came of it."""
 
+import os
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -77,7 +79,8 @@ def _print_results(workspace: Workspace, database: "Database") -> None:
     tracks = workspace.load_table("tracks")
     stored = workspace.store.read_clips(range(100))["track_id"]
     test = tracks[(tracks["split"] == "test") & tracks["track_id"].isin(stored)]
-    for _, track in test.head(EXAMPLES).iterrows():
+    spread = test.iloc[:: max(1, len(test) // EXAMPLES)]  # manifests are often sorted by genre
+    for _, track in spread.head(EXAMPLES).iterrows():
         heading = (
             f"Sounds like {track['track_id']}, {track['title']} ({', '.join(track['genres'])})"
         )
@@ -85,10 +88,13 @@ def _print_results(workspace: Workspace, database: "Database") -> None:
 
 
 def _print_next_steps() -> None:
-    console.print(
-        "\nNext:\n"
-        "  make dev                                   the Dagster and MLflow pages\n"
-        "  .venv/bin/soundalike similar TRACK_ID      neighbours of any track\n"
-        "  .venv/bin/soundalike sql                   ask in SQL\n"
-        "  make pipeline CATALOG=path/to/tracks.csv   the same on your own music"
-    )
+    folder = os.environ.get("DATA_DIR")
+    here = f"DATA_DIR={shlex.quote(folder)} " if folder else ""
+    steps = {
+        f"{here}make dev": "the Dagster and MLflow pages",
+        f"{here}.venv/bin/soundalike similar TRACK_ID": "neighbours of any track",
+        f"{here}.venv/bin/soundalike sql": "ask in SQL",
+        "make pipeline CATALOG=tracks.csv DATA_DIR=var-mine": "the same on your own music",
+    }
+    width = max(map(len, steps))
+    console.print("\nNext:", *(f"  {step:{width}}  {why}" for step, why in steps.items()), sep="\n")
