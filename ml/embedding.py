@@ -10,6 +10,7 @@ import torch
 
 from ml.audio import Float32, to_float
 from ml.audio_store import CLIP_SAMPLES, AudioStore
+from ml.convnet import EMBEDDING_DIM
 from ml.encoders import Encoder
 from ml.progress import track_progress
 
@@ -64,7 +65,7 @@ def embed_clips(
     numpy.ndarray [shape=(len(clips), 128)]
         float32 of norm 1.
     """
-    embeddings = np.empty((len(clips), 128), np.float32)
+    embeddings = np.empty((len(clips), EMBEDDING_DIM), np.float32)
     batches = -(-len(clips) // BATCH_CLIPS)
     done = 0
     reading = track_progress(read_batches(store, clips), batches, "batches embedded", logger)
