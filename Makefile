@@ -4,7 +4,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 SETUP := .venv/.installed
 UV := 0.13.9
-BENCHMARKS := $(filter-out report,$(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)))
+# Those that need no music of yours; `quality` is told which.
+BENCHMARKS := effects embedding evaluation training demo
 
 export CATALOG DATA_DIR DATABASE_URL MLFLOW_TRACKING_URI DAGSTER_HOME
 # glibc gives every minibatch's memory back to the system and asks for it again: up to half the time.
@@ -43,7 +44,9 @@ lint: $(SETUP)
 test: lint  ## linters and every test
 	$(BIN)/pytest
 
-bench: $(SETUP)  ## every script in benchmarks/
+bench: $(SETUP)  ## the benchmarks, beside what one would use instead
+	@$(BIN)/python -W ignore -c "import python_stretch, torch_audiomentations" 2>/dev/null || \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python -c requirements.lock -e ".[bench]"
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:

@@ -27,6 +27,11 @@ def at_most(goal: str, target: float, measured: float) -> Goal:
     return Goal(goal, target, round(measured, 3), measured <= target)
 
 
+def at_least(goal: str, target: float, measured: float) -> Goal:
+    """Judge a goal that is met from above."""
+    return Goal(goal, target, round(measured, 4), measured >= target)
+
+
 def print_report(benchmark: str, rows: Sequence[Mapping[str, Any]], goals: Sequence[Goal]) -> None:
     """Print the rows, each goal, and as the last line everything as one JSON object."""
     console = Console(soft_wrap=True, highlight=False)

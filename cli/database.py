@@ -23,7 +23,7 @@ def similar(
 ) -> None:
     """Print the tracks that sound most like one."""
     from search.database import open_database
-    from search.index import similar_tracks
+    from search.similarity import similar_tracks
 
     environment = Environment()
     with open_database(environment.database_url, environment.root) as database:

@@ -1,12 +1,16 @@
 """Commands on encoders: evaluate any, export the one in production."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.output import console, print_json, print_scores, show_progress, to_json
 from ml.environment import Environment
+
+if TYPE_CHECKING:
+    from ml.scores import ScoreRow
 
 
 def register(app: typer.Typer) -> None:
@@ -31,9 +35,23 @@ def evaluate(
 
     show_progress()
     rows = evaluate_catalog(catalog, encoder, protocol, Environment().root)
-    print_scores(f"Table 1 on {catalog}", rows)
+    for name in dict.fromkeys(row["protocol"] for row in rows):
+        print_scores(f"Table 1 on {catalog}", [row for row in rows if row["protocol"] == name])
+    for line in describe_details(rows):
+        console.print(line, markup=False)
     if json is not None:
         json.write_text(to_json({"rows": rows}))
+
+
+def describe_details(rows: Sequence["ScoreRow"]) -> list[str]:
+    """Say what the tables leave out: the spread over the draws, precision at k, hubness."""
+    lines = []
+    for row in rows:
+        where = f"{row['encoder']}, {row['annotation']} ({row['protocol']})"
+        found = {"spread_of_draws": row.get("spread", 0.0)} | row.get("details", {})
+        figures = [f"{name.replace('_', ' ')} {value:.4f}" for name, value in found.items()]
+        lines.append(f"{where}: {', '.join(figures)}")
+    return lines
 
 
 def export(

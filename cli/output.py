@@ -15,7 +15,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from ml.scores import ScoreRow
-    from search.index import Neighbour
+    from search.similarity import Neighbour
 
 FILE_WIDTH = 130
 

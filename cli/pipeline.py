@@ -72,7 +72,7 @@ def pipeline(
 
 
 def _print_results(workspace: Workspace, database: "Database") -> None:
-    from search.index import similar_tracks
+    from search.similarity import similar_tracks
 
     for split, rows in workspace.load_record("evaluation")["rows"].items():
         print_scores(f"Table 1 on {split} tracks", rows)

@@ -3,11 +3,10 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -16,10 +15,10 @@ from typing import IO, Annotated
 import typer
 
 from cli.output import console
+from cli.readiness import HOST, has_definitions, listens
 from ml.environment import Environment
 from ml.errors import SoundalikeError
 
-HOST = "127.0.0.1"
 DAGSTER_PORT, MLFLOW_PORT = 3000, 5000
 WORKSPACE_FILE = Path(__file__).parents[1] / "workspace.yaml"
 START_SECONDS, STOP_SECONDS = 180, 20
@@ -37,11 +36,14 @@ class Service:
         Arguments of the process.
     port : int or None
         Where it listens, if it does.
+    is_ready : callable
+        Tells of the port whether what is behind it can be used.
     """
 
     name: str
     command: tuple[str, ...]
     port: int | None = None
+    is_ready: Callable[[int], bool] = listens
 
 
 def register(app: typer.Typer) -> None:
@@ -123,7 +125,7 @@ def _list_services(environment: Environment, dagster: int, mlflow: int) -> list[
     webserver = (str(programs / "dagster-webserver"), *workspace, "-h", HOST)
     artifacts = (environment.root / "mlflow" / "artifacts").as_uri()
     return [
-        Service("dagster", (*webserver, "-p", str(dagster)), dagster),
+        Service("dagster", (*webserver, "-p", str(dagster)), dagster, has_definitions),
         Service("daemon", (str(programs / "dagster-daemon"), "run", *workspace)),
         Service(
             "mlflow",
@@ -154,9 +156,9 @@ def _start(
 
 def _wait_until_ready(processes: Mapping[Service, subprocess.Popen[bytes]], logs: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    waiting = [service for service in processes if service.port]
+    waiting = list(processes)
     with console.status("Starting"):
-        while waiting := [service for service in waiting if not _listens(service.port)]:
+        while waiting := [s for s in waiting if s.port and not s.is_ready(s.port)]:
             _require_running(processes, logs)
             if time.monotonic() > deadline:
                 raise SoundalikeError(f"{waiting[0].name} does not start: read {logs}.")
@@ -173,19 +175,11 @@ def _require_running(processes: Mapping[Service, subprocess.Popen[bytes]], logs:
 
 def _require_free_ports(services: list[Service]) -> None:
     for service in services:
-        if _listens(service.port):
+        if service.port and listens(service.port):
             raise SoundalikeError(
                 f"Port {service.port} is taken by another program: stop it, "
                 f"then serve {service.name} again."
             )
-
-
-def _listens(port: int | None) -> bool:
-    if port is None:
-        return False
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((HOST, port)) == 0
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

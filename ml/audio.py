@@ -1,18 +1,21 @@
 """Decode audio files into the project's one format: 16 kHz, mono, int16 (paper, section 2.1).
 
-A file is read, summed to mono and resampled in one streaming pass, so that memory holds a block
-of the file and the result, never the decoded original.
+A file is read, averaged to mono and resampled in one streaming pass, so that memory holds a block
+of the file and of the result, however long the track is.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 import soundfile as sf
 import soxr
 
+from ml.containers import check_file, counts_frames, is_cut_short
 from ml.errors import AudioError
 
 SAMPLE_RATE = 16_000
@@ -21,13 +24,17 @@ SAMPLE_RATE = 16_000
 INT16_SCALE = 32_767
 """Full scale (1.0) in the int16 samples."""
 
-DECODER_VERSION = 1
+DECODER_VERSION = 2
 """Raised when the same file would give other samples: it is part of every clip's fingerprint."""
 
 Int16 = npt.NDArray[np.int16]
 Float32 = npt.NDArray[np.float32]
 
 _BLOCK_FRAMES = 1 << 16
+_LENGTH_UNKNOWN = 1 << 62  # frames of a FLAC whose header does not say
+_TAGS_BYTES = 1 << 16  # that may follow the sound of an MP3
+_LOSS_SHARE = 0.01  # of a file, that may be left unread
+_NOT_RECOGNISED = 1  # SF_ERR_UNRECOGNISED_FORMAT of <sndfile.h>
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,10 @@ class AudioLimits:
     max_channels: int = 8
     min_sample_rate: int = 8_000
     max_sample_rate: int = 384_000
+    max_bytes: int = 1 << 32
+    """Of the file."""
+    max_values: int = 1 << 31
+    """Decoded frames times channels: a small file can expand thousands of times."""
     silence_peak: float = 10 ** (-60 / 20)
     """Linear full scale: a file that never gets louder is silent."""
 
@@ -51,7 +62,18 @@ class _OneWayFile(sf.SoundFile):  # type: ignore[misc]
 
 
 def decode(path: Path, limits: AudioLimits | None = None) -> Int16:
-    """Decode a whole file to 16 kHz mono.
+    """Decode a whole file to 16 kHz mono in memory; see `decode_blocks`.
+
+    Returns
+    -------
+    numpy.ndarray [shape=(samples,)]
+        int16 at 16 kHz, 32767 being full scale.
+    """
+    return np.concatenate(list(decode_blocks(path, limits or AudioLimits())))
+
+
+def decode_blocks(path: Path, limits: AudioLimits) -> Iterator[Int16]:
+    """Decode a file to 16 kHz mono, block by block.
 
     Channels are averaged rather than added, so a full-scale stereo pair stays within full scale;
     what the resampler overshoots is clipped, never wrapped around.
@@ -60,31 +82,35 @@ def decode(path: Path, limits: AudioLimits | None = None) -> Int16:
     ----------
     path : Path
         Anything that libsndfile reads: wav, flac, ogg, mp3, aiff. Recognised by content.
-    limits : AudioLimits, optional
+    limits : AudioLimits
         What the file must satisfy.
 
-    Returns
-    -------
+    Yields
+    ------
     numpy.ndarray [shape=(samples,)]
         int16 at 16 kHz, 32767 being full scale.
 
     Raises
     ------
     AudioError
-        `undecodable`, `too_short`, `too_long`, `too_many_channels`, `sample_rate`, `not_finite`
-        or `silent`, each with a sentence that says what to do.
+        Before the first block: what `ml.containers.check_file` refuses, `not_audio`,
+        `undecodable`, `too_long`, `too_many_channels`, `too_many_values`, `sample_rate`.
+        At any block: `truncated`, `damaged`, `not_finite`, and the limits that a header evaded.
+        After the last: `truncated`, `uncounted`, `empty`, `too_short`, `silent`, `constant`.
+        Each has a sentence that says what to do.
     """
-    limits = limits or AudioLimits()
+    check_file(path, limits.max_bytes)
     try:
-        with _OneWayFile(path) as file:
-            _check_header(file, limits)
-            samples = np.concatenate(list(_stream(file)))
-    except (sf.LibsndfileError, OSError, TypeError) as error:  # TypeError: a name ending in .raw
+        with path.open("rb", buffering=0) as raw:
+            if is_cut_short(raw):
+                raise _truncated()
+            with _open(raw) as file:
+                _check_header(file, limits)
+                yield from _stream(file, raw, limits)
+    except OSError as error:
         raise AudioError(
-            "undecodable", f"Not decodable as audio ({error}): replace the file."
+            "unreadable", f"Reading stopped ({error.strerror}): check the disk, copy it again."
         ) from error
-    _check_samples(samples, limits)
-    return samples
 
 
 def to_float(samples: Int16) -> Float32:
@@ -92,22 +118,115 @@ def to_float(samples: Int16) -> Float32:
     return samples.astype(np.float32) / np.float32(INT16_SCALE)
 
 
-def _stream(file: sf.SoundFile) -> Iterator[Int16]:
-    block = np.empty((_BLOCK_FRAMES, file.channels), np.float32)
+def _open(raw: IO[bytes]) -> _OneWayFile:
+    try:
+        # By number, since soundfile takes a name that ends in .raw for the format.
+        return _OneWayFile(raw.fileno(), closefd=False)
+    except sf.LibsndfileError as error:
+        if error.code == _NOT_RECOGNISED:
+            raise AudioError(
+                "not_audio", "Not recognised as audio: replace the file by wav, flac, ogg or mp3."
+            ) from error
+        raise AudioError(
+            "undecodable", f"Its header is wrong (error {error.code}): replace the file."
+        ) from error
+
+
+def _stream(file: _OneWayFile, raw: IO[bytes], limits: AudioLimits) -> Iterator[Int16]:
     weights = np.full(file.channels, 1 / file.channels, np.float32)
     resampler = soxr.ResampleStream(file.samplerate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
-    last = False
-    while not last:
-        frames = file.read(out=block)
-        last = len(frames) < _BLOCK_FRAMES
+    heard = _Heard()
+    for frames in _read(file, raw):
         mono = frames @ weights
-        if not np.isfinite(mono).all():
-            raise AudioError("not_finite", "Holds NaN or infinite samples: export the file again.")
-        yield _quantise(resampler.resample_chunk(mono, last=last))
+        heard.add(mono)
+        _check_length(heard.frames, file, limits)
+        last = len(mono) < _BLOCK_FRAMES
+        samples = _quantise(resampler.resample_chunk(mono, last=last))
+        heard.add_resampled(samples)
+        yield samples
+    _check_end(heard.frames, file, raw)
+    heard.check(limits)
+
+
+def _read(file: _OneWayFile, raw: IO[bytes]) -> Iterator[Float32]:
+    """Yield blocks of frames, in a buffer that the next one overwrites; the last is not full."""
+    block = np.empty((_BLOCK_FRAMES, file.channels), np.float32)
+    frames = block
+    while len(frames) == _BLOCK_FRAMES:
+        try:
+            frames = file.read(out=block)
+        except sf.LibsndfileError as error:
+            if not _bytes_left(raw):
+                raise _truncated() from error
+            raise AudioError(
+                "damaged", f"Decoding fails midway (error {error.code}): replace the file."
+            ) from error
+        yield frames
+
+
+def _bytes_left(raw: IO[bytes]) -> int:
+    """How much of the file libsndfile has not read; it shares our position in it."""
+    return os.fstat(raw.fileno()).st_size - os.lseek(raw.fileno(), 0, os.SEEK_CUR)
 
 
 def _quantise(samples: Float32) -> Int16:
     return np.rint(np.clip(samples, -1.0, 1.0) * INT16_SCALE).astype(np.int16)
+
+
+@dataclass
+class _Heard:
+    """What went by so far."""
+
+    frames: int = 0
+    samples: int = 0
+    peak: int = 0
+    lowest: float = np.inf
+    highest: float = -np.inf
+
+    def add(self, mono: Float32) -> None:
+        if not len(mono):
+            return
+        self.frames += len(mono)
+        lowest, highest = float(mono.min()), float(mono.max())  # NaN if any sample is
+        if not (np.isfinite(lowest) and np.isfinite(highest)):
+            raise AudioError("not_finite", "Holds NaN or infinite samples: export the file again.")
+        self.lowest, self.highest = min(self.lowest, lowest), max(self.highest, highest)
+
+    def add_resampled(self, samples: Int16) -> None:
+        self.samples += len(samples)
+        if len(samples):
+            self.peak = max(self.peak, int(samples.max()), -int(samples.min()))
+
+    def check(self, limits: AudioLimits) -> None:
+        seconds = self.samples / SAMPLE_RATE
+        if not self.frames:
+            raise AudioError("empty", "Holds no audio: export the file again.")
+        if seconds < limits.min_seconds:
+            raise AudioError(
+                "too_short",
+                f"{seconds:.1f} s, at least {limits.min_seconds:.0f} s needed: use a longer cut.",
+            )
+        if self.peak <= limits.silence_peak * INT16_SCALE:
+            raise AudioError("silent", "Nothing louder than -60 dBFS in it: export the file again.")
+        if self.highest - self.lowest <= 2 * limits.silence_peak:
+            raise AudioError("constant", "A constant level (DC), no sound: export the file again.")
+
+
+def _check_end(frames: int, file: _OneWayFile, raw: IO[bytes]) -> None:
+    left = _bytes_left(raw)
+    if file.format != "MP3" or counts_frames(raw):
+        if frames < file.frames < _LENGTH_UNKNOWN:
+            raise _truncated()
+    # Without a count, libsndfile guesses the length from the first frame, and stops there.
+    elif left > max(_TAGS_BYTES, _LOSS_SHARE * os.fstat(raw.fileno()).st_size):
+        raise AudioError(
+            "uncounted",
+            "An MP3 of varying bit rate that does not say its length: convert it to FLAC.",
+        )
+
+
+def _truncated() -> AudioError:
+    return AudioError("truncated", "Ends before its header says: copy the whole file again.")
 
 
 def _check_header(file: sf.SoundFile, limits: AudioLimits) -> None:
@@ -118,16 +237,16 @@ def _check_header(file: sf.SoundFile, limits: AudioLimits) -> None:
         )
     if not limits.min_sample_rate <= file.samplerate <= limits.max_sample_rate:
         raise AudioError("sample_rate", f"{file.samplerate} Hz is out of range: resample the file.")
-    if file.frames > limits.max_seconds * file.samplerate:
+    if file.frames < _LENGTH_UNKNOWN:
+        _check_length(file.frames, file, limits)
+
+
+def _check_length(frames: int, file: sf.SoundFile, limits: AudioLimits) -> None:
+    """Hold against the limits what a header says, and again what comes: headers lie."""
+    if frames > limits.max_seconds * file.samplerate:
         raise AudioError("too_long", f"Longer than {limits.max_seconds:.0f} s: cut it into parts.")
-
-
-def _check_samples(samples: Int16, limits: AudioLimits) -> None:
-    seconds = len(samples) / SAMPLE_RATE
-    if seconds < limits.min_seconds:
+    if frames * file.channels > limits.max_values:
         raise AudioError(
-            "too_short",
-            f"{seconds:.1f} s, at least {limits.min_seconds:.0f} s needed: use a longer cut.",
+            "too_many_values",
+            f"More than {limits.max_values:,} samples over all channels: cut it into parts.",
         )
-    if np.abs(samples.astype(np.int32)).max() <= limits.silence_peak * INT16_SCALE:
-        raise AudioError("silent", "Nothing louder than -60 dBFS in it: export the file again.")

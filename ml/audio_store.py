@@ -1,25 +1,34 @@
 """The audio store: each track once, whole, as int16 at 16 kHz, and manifests of what is valid.
 
 ``<root>/<bucket>/<digest>.npy`` holds a track; the bucket's ``clips.parquet`` is written last and
-names the clips in it, so a bucket that was interrupted is simply done again.
+names the clips in it, so a bucket that was interrupted is simply done again. ``gone.parquet`` names
+those of tracks that have left the catalogue and may come back.
 """
 
-from collections.abc import Iterable
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
 
 from ml.audio import SAMPLE_RATE, Int16
+from ml.errors import CatalogError
 from ml.splits import assign_bucket
 from ml.storage import replace_file, sweep_temporaries
 
 CLIP_SECONDS = 10.0
 CLIP_SAMPLES = int(CLIP_SECONDS * SAMPLE_RATE)
 
-CLIP_COLUMNS = ("track_id", "digest", "start", "samples", "fingerprint")
+CLIP_COLUMNS = ("track_id", "digest", "start", "samples", "fingerprint", "content")
+"""``fingerprint`` tells cheaply whether a file may have changed, ``content`` whether it has."""
+GONE_COLUMNS = (*CLIP_COLUMNS, "gone_since")
 REJECTED_COLUMNS = ("track_id", "digest", "fingerprint", "reason", "remedy")
+_NUMBERS = {"start": "int64", "samples": "int64", "gone_since": "float64"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,10 @@ class AudioStore:
     def audio_path(self, digest: str) -> Path:
         """Path of a track's samples."""
         return self._folder(assign_bucket(digest)) / f"{digest}.npy"
+
+    def has_audio(self, digest: str) -> bool:
+        """Tell whether a track's samples are there."""
+        return self.audio_path(digest).exists()
 
     def read(self, digest: str, start: int = 0, samples: int = CLIP_SAMPLES) -> Int16:
         """Read a stretch of a track, touching only its pages.
@@ -64,22 +77,78 @@ class AudioStore:
         """Read the quarantine of some buckets: columns `REJECTED_COLUMNS`, one row per track."""
         return self._read("rejected.parquet", buckets, REJECTED_COLUMNS)
 
+    def read_gone(self, buckets: Iterable[int]) -> pd.DataFrame:
+        """Read the clips of tracks that left: columns `GONE_COLUMNS`, ``gone_since`` in Unix time.
+
+        A track that the clip manifest names too is not gone: a run was killed between the two.
+        """
+        return self._read("gone.parquet", buckets, GONE_COLUMNS)
+
     def write_audio(self, digest: str, samples: Int16) -> None:
         """Put a track's samples in place, whole or not at all."""
-        with replace_file(self.audio_path(digest)) as file:
-            np.save(file, samples)
+        self.write_blocks(digest, [samples])
 
-    def write_bucket(self, bucket: int, clips: pd.DataFrame, rejected: pd.DataFrame) -> None:
+    def write_blocks(self, digest: str, blocks: Iterable[Int16]) -> int:
+        """Put a track's samples in place as they come, whole or not at all.
+
+        Returns
+        -------
+        int
+            Number of samples.
+        """
+        total = 0
+        with replace_file(self.audio_path(digest)) as file:
+            _write_header(file, total)
+            for block in blocks:
+                total += len(block)
+                file.write(block.astype("<i2", copy=False).tobytes())
+            file.seek(0)
+            _write_header(file, total)  # as long as the first: numpy leaves room for the length
+        return total
+
+    def write_bucket(
+        self, bucket: int, clips: pd.DataFrame, rejected: pd.DataFrame, gone: pd.DataFrame
+    ) -> None:
         """Replace a bucket's manifests, and remove the audio of tracks no longer in them.
 
         `clips.parquet` is written last, since it names what is valid.
         """
-        before = set(self.read_clips([bucket])["digest"])
-        for name, frame in (("rejected.parquet", rejected), ("clips.parquet", clips)):
+        frames = {"gone.parquet": gone, "rejected.parquet": rejected, "clips.parquet": clips}
+        for name, frame in frames.items():
             with replace_file(self._folder(bucket) / name) as file:
-                frame.to_parquet(file, index=False)
-        for digest in before - set(clips["digest"]):
-            self.audio_path(digest).unlink(missing_ok=True)
+                # However the rows came about, equal ones are equal bytes.
+                types = {column: _NUMBERS.get(column, "str") for column in frame.columns}
+                frame.astype(types).to_parquet(file, index=False)
+        self.remove_unnamed(bucket)
+
+    def remove_unnamed(self, bucket: int) -> None:
+        """Remove audio that no manifest of the bucket names; only who holds its lock may do so."""
+        named = set(self.read_clips([bucket])["digest"]) | set(self.read_gone([bucket])["digest"])
+        for path in self._folder(bucket).glob("*.npy"):
+            if path.stem not in named:
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self, bucket: int) -> Iterator[None]:
+        """Keep other runs out of a bucket; the system lets go of it however the process ends.
+
+        Raises
+        ------
+        CatalogError
+            Another run is in it.
+        """
+        self._folder(bucket).mkdir(parents=True, exist_ok=True)
+        folder = os.open(self._folder(bucket), os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            raise CatalogError(
+                f"Another run is at work on bucket {bucket:02d} of the audio store: "
+                "wait until it has ended, then run this one again."
+            ) from error
+        finally:
+            os.close(folder)
 
     def sweep(self, bucket: int) -> None:
         """Remove what a killed run left half-written in a bucket."""
@@ -90,7 +159,14 @@ class AudioStore:
 
     def _read(self, name: str, buckets: Iterable[int], columns: tuple[str, ...]) -> pd.DataFrame:
         paths = [path for bucket in buckets if (path := self._folder(bucket) / name).exists()]
-        frames = [frame for path in paths if not (frame := pd.read_parquet(path)).empty]
+        read = (pd.read_parquet(path) for path in paths)
+        # One without these columns is of an earlier version: what it names is simply made again.
+        frames = [frame for frame in read if len(frame) and {*columns} <= {*frame.columns}]
         if not frames:
             return pd.DataFrame(columns=list(columns))
         return pd.concat(frames, ignore_index=True)
+
+
+def _write_header(file: IO[bytes], samples: int) -> None:
+    header = {"descr": "<i2", "fortran_order": False, "shape": (samples,)}
+    np.lib.format.write_array_header_1_0(file, header)

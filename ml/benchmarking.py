@@ -44,12 +44,25 @@ def evaluate_catalog(
     if protocol not in (*PROTOCOLS, ALL):
         raise EvaluationError(f"No protocol {protocol!r}: use one of {(*PROTOCOLS, ALL)}.")
     protocols = PROTOCOLS if protocol == ALL else (protocol,)
-    collection = _collect(manifest, root)
+    collection = collect_catalog(manifest, root)
     resolved = {_short_name(name): _resolve(name, collection) for name in encoders}
     return compare_encoders(resolved, collection, EvaluationSettings(protocols=protocols))
 
 
-def _collect(manifest: str, root: Path) -> Collection:
+def collect_catalog(manifest: str, root: Path) -> Collection:
+    """Decode a catalogue, or find it decoded, and collect the clips of all its tracks.
+
+    Parameters
+    ----------
+    manifest : str
+        Of any catalogue.
+    root : Path
+        `DATA_DIR`.
+
+    Returns
+    -------
+    Collection
+    """
     name = hashlib.sha256(str(Path(manifest).resolve()).encode()).hexdigest()[:16]
     store = Workspace(root / "evaluated" / name).store
     tracks = label_splits(read_catalog(manifest).tracks)

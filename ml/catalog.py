@@ -7,8 +7,9 @@ separated by ``|``, or none. Further columns are kept as they are. Paths are rel
 manifest's folder.
 """
 
+import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from ml.errors import CatalogError
+from ml.paths import PATH_REMEDIES, judge_path
 
 REQUIRED_COLUMNS = ("track_id", "path", "title", "artist", "album", "genre", "mood")
 SEPARATOR = "|"
@@ -24,9 +26,8 @@ SEPARATOR = "|"
 REMEDIES = {
     "missing_id": "give the row a track_id",
     "duplicate_id": "keep one row for each track_id (the first one is used)",
-    "missing_path": "give the row the path of its audio file",
-    "outside_root": "use a path below the manifest's folder",
-    "missing_file": "put the file where the row says, or correct the path",
+    "taken_down": "remove the row, or lift the takedown (`soundalike takedown TRACK_ID --undo`)",
+    **PATH_REMEDIES,
 }
 """Reason code of a rejected row -> what to do about it."""
 
@@ -55,13 +56,15 @@ class Catalog:
         return hashlib.sha256(rows.encode()).hexdigest()
 
 
-def read_catalog(manifest: str) -> Catalog:
+def read_catalog(manifest: str, denied: Collection[str] = ()) -> Catalog:
     """Read and check a manifest.
 
     Parameters
     ----------
     manifest : str
         Path or fsspec URL of a CSV or Parquet file.
+    denied : collection of str, optional
+        Ids of tracks that were taken down: their rows are rejected.
 
     Returns
     -------
@@ -75,7 +78,7 @@ def read_catalog(manifest: str) -> Catalog:
     """
     rows = _read_manifest(manifest)
     _require_columns(rows, manifest)
-    reasons = find_rejections(rows, Path(manifest).resolve().parent)
+    reasons = find_rejections(rows, Path(manifest).resolve().parent, denied)
     catalog = Catalog(_usable(rows, reasons, manifest), _rejected(rows, reasons))
     if catalog.tracks.empty:
         raise CatalogError(
@@ -85,7 +88,7 @@ def read_catalog(manifest: str) -> Catalog:
     return catalog
 
 
-def find_rejections(rows: pd.DataFrame, root: Path) -> pd.Series:
+def find_rejections(rows: pd.DataFrame, root: Path, denied: Collection[str] = ()) -> pd.Series:
     """Say for each row why it cannot be used.
 
     Parameters
@@ -94,6 +97,8 @@ def find_rejections(rows: pd.DataFrame, root: Path) -> pd.Series:
         The manifest, all columns str.
     root : Path
         The folder that every path must stay in.
+    denied : collection of str, optional
+        Ids of tracks that were taken down.
 
     Returns
     -------
@@ -102,7 +107,7 @@ def find_rejections(rows: pd.DataFrame, root: Path) -> pd.Series:
         order of `REMEDIES`.
     """
     try:
-        _row_schema(root).validate(rows, lazy=True)
+        _row_schema(root, frozenset(denied)).validate(rows, lazy=True)
     except pa.errors.SchemaErrors as errors:
         cases = errors.failure_cases.dropna(subset=["index"])
         order = {reason: rank for rank, reason in enumerate(REMEDIES)}
@@ -159,12 +164,16 @@ def _require_columns(rows: pd.DataFrame, manifest: str) -> None:
         )
 
 
-def _row_schema(root: Path) -> pa.DataFrameSchema:
+def _row_schema(root: Path, denied: frozenset[str]) -> pa.DataFrameSchema:
     def check(test: Callable[[pd.Series], pd.Series], reason: str) -> pa.Check:
         return pa.Check(test, name=reason, error=reason)
 
-    inside = check(lambda paths: paths.map(lambda path: _is_inside(root, path)), "outside_root")
-    exists = check(lambda paths: paths.map(lambda path: _is_file(root, path)), "missing_file")
+    # An exception in a check would switch it off for every row: `judge_path` raises none.
+    judge = functools.cache(functools.partial(judge_path, root.resolve()))
+
+    def check_paths(reason: str) -> pa.Check:
+        return check(lambda paths: paths.map(lambda path: judge(path) != reason), reason)
+
     return pa.DataFrameSchema(
         {
             "track_id": pa.Column(
@@ -172,28 +181,12 @@ def _row_schema(root: Path) -> pa.DataFrameSchema:
                 [
                     check(lambda ids: ids.str.strip() != "", "missing_id"),
                     check(lambda ids: ~ids.duplicated(), "duplicate_id"),
+                    check(lambda ids: ~ids.isin(denied), "taken_down"),
                 ],
             ),
-            "path": pa.Column(
-                str, [check(lambda paths: paths.str.strip() != "", "missing_path"), inside, exists]
-            ),
+            "path": pa.Column(str, [check_paths(reason) for reason in PATH_REMEDIES]),
         }
     )
-
-
-def _is_inside(root: Path, path: str) -> bool:
-    # An exception here would switch the check off for every row, so no path may raise one.
-    try:
-        return (root / path).resolve().is_relative_to(root.resolve())
-    except (OSError, ValueError, RuntimeError):  # too long, with a zero byte, a loop of links
-        return False
-
-
-def _is_file(root: Path, path: str) -> bool:
-    try:
-        return (root / path).is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def _usable(rows: pd.DataFrame, reasons: pd.Series, manifest: str) -> pd.DataFrame:

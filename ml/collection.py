@@ -26,8 +26,8 @@ class Collection:
     store : AudioStore
         Where their samples lie.
     clips : pandas.DataFrame
-        One row per clip: `track_id`, `digest`, `start`, `samples`, `fingerprint`, `artist`,
-        `genres`, `moods`, `split`.
+        One row per clip: `track_id`, `digest`, `start`, `samples`, `fingerprint`, `content`,
+        `artist`, `genres`, `moods`, `split`.
     """
 
     store: AudioStore
@@ -64,8 +64,11 @@ class Collection:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of which clips these are and of their labels, whatever their order."""
-        rows = self.clips.assign(
+        """Digest of which clips these are and of their labels, whatever their order.
+
+        A file that was copied or touched, and nothing more, changes nothing.
+        """
+        rows = self.clips.drop(columns="fingerprint").assign(
             genres=self.clips["genres"].map("|".join), moods=self.clips["moods"].map("|".join)
         )
         text = rows.sort_values(["track_id", "start"]).to_csv(index=False)

@@ -15,7 +15,7 @@ from ml.splits import Split
 
 logger = logging.getLogger(__name__)
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Raised when the same encoders and clips would give other scores."""
 
 

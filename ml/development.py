@@ -13,17 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from ml.baseline import BaselineSettings, fit_baseline
+from ml.checkpoints import remove_checkpoint
 from ml.collection import Collection
 from ml.embedding import read_batches
 from ml.encoders import DESCRIPTION_FILE, Encoder, save_encoder
+from ml.hardware import Hardware
+from ml.provenance import describe_environment
 from ml.registry import Registry, TrainingRun
-from ml.training import train_convnet
+from ml.training import plot_history, train_convnet
 from ml.training_settings import TrainingSettings
 from ml.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Raised when the same settings and clips would give another model."""
 
 
@@ -61,27 +64,61 @@ def develop_baseline(collection: Collection, workspace: Workspace, registry: Reg
     training = collection.of("train")
     settings = BaselineSettings()
 
-    def fit(run: TrainingRun) -> Encoder:  # noqa: ARG001 (it has no curve to report)
+    def fit(*_: object) -> Encoder:  # it has no curve to report and no checkpoint to keep
         return fit_baseline(read_batches(training.store, training.clips), settings)
 
     return _develop("baseline", fit, asdict(settings), [training], workspace, registry)
 
 
 def develop_convnet(
-    collection: Collection, settings: TrainingSettings, workspace: Workspace, registry: Registry
+    collection: Collection,
+    settings: TrainingSettings,
+    workspace: Workspace,
+    registry: Registry,
+    hardware: Hardware | None = None,
 ) -> Model:
-    """Train a ConvNet on training tracks, select it on validation tracks; or find it."""
+    """Train a ConvNet on training tracks, select it on validation tracks; or find it.
+
+    Parameters
+    ----------
+    collection : Collection
+        Of all splits; clips of test tracks are not opened.
+    settings : TrainingSettings
+        Everything that decides the model.
+    workspace : Workspace
+        Keeps its files and, while it is trained, a checkpoint from which a killed training goes on.
+    registry : Registry
+        Keeps the record of the run.
+    hardware : Hardware, optional
+        What to train on; no part of the model's fingerprint.
+
+    Returns
+    -------
+    Model
+    """
+    hardware = hardware or Hardware()
     training, validation = collection.of("train"), collection.of("validation")
 
-    def train(run: TrainingRun) -> Encoder:
-        return train_convnet(training, validation, settings, run.log_metrics)
+    def train(run: TrainingRun, checkpoints: Path) -> Encoder:
+        run.log_params({"hardware": asdict(hardware)})
+        encoder = train_convnet(
+            training,
+            validation,
+            settings,
+            run.log_metrics,
+            note=run.log_tags,
+            hardware=hardware,
+            folder=checkpoints,
+        )
+        run.log_figure(plot_history(registry.read_history(run.run_id)), "history")
+        return encoder
 
     return _develop("convnet", train, asdict(settings), [training, validation], workspace, registry)
 
 
 def _develop(
     kind: str,
-    make: Callable[[TrainingRun], Encoder],
+    make: Callable[[TrainingRun, Path], Encoder],
     params: Mapping[str, Any],
     data: list[Collection],
     workspace: Workspace,
@@ -91,13 +128,17 @@ def _develop(
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True, default=str).encode())
     fingerprint = digest.hexdigest()[:16]
     folder = workspace.model_folder(kind, fingerprint)
+    checkpoints = workspace.checkpoint_folder(kind, fingerprint)
     known = registry.find_run(fingerprint)
     if known and (folder / DESCRIPTION_FILE).exists():
         logger.info("The %s of these clips and settings is there already: %s", kind, fingerprint)
+        remove_checkpoint(checkpoints)  # of a run that was killed just before it would have
         return Model(kind, fingerprint, folder, known.run_id, reused=True)
     with registry.start_run(kind, fingerprint) as run:
         run.log_params(params)
-        run.log_tags({"kind": kind, "data": " ".join(c.fingerprint for c in data)})
-        save_encoder(make(run), folder)
+        digests = " ".join(collection.fingerprint for collection in data)
+        run.log_tags({"kind": kind, "data": digests, **describe_environment()})
+        save_encoder(make(run, checkpoints), folder)
         run.log_encoder(folder)
+    remove_checkpoint(checkpoints)
     return Model(kind, fingerprint, folder, run.run_id, reused=False)

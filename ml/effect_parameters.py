@@ -41,6 +41,8 @@ class EffectSettings:
         Gain, uniform within plus or minus so many decibels; not in the paper.
     tilt_probability, tilt_db_per_octave
         Spectral tilt, uniform within plus or minus so many decibels per octave; not in the paper.
+    lowpass_probability, lowpass_hz
+        Band limit as of a lossy codec: cutoff in Hz, log-uniform; not in the paper.
     """
 
     sample_rate: int = 16_000
@@ -60,6 +62,8 @@ class EffectSettings:
     gain_db: float = 6.0
     tilt_probability: float = 0.5
     tilt_db_per_octave: float = 1.5
+    lowpass_probability: float = 0.0
+    lowpass_hz: Range = (3000.0, 7500.0)
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -68,11 +72,14 @@ class EffectSettings:
                 raise ValueError(f"{field.name} must be from 0 to 1, not {value}")
             if isinstance(value, tuple) and not value[0] <= value[1]:
                 raise ValueError(f"{field.name} must go from low to high, not {value}")
-        if self.rate[0] <= 0 or self.decay_seconds[0] <= 0 or self.noise_truncation <= 0:
-            raise ValueError("rate, decay_seconds and noise_truncation must be above zero")
+        for name in ("rate", "decay_seconds", "lowpass_hz"):
+            if getattr(self, name)[0] <= 0:
+                raise ValueError(f"{name} must be above zero, not {getattr(self, name)}")
+        if self.noise_truncation <= 0:
+            raise ValueError(f"noise_truncation must be above zero, not {self.noise_truncation}")
 
 
-PAPER_EFFECTS = EffectSettings(gain_probability=0, tilt_probability=0)
+PAPER_EFFECTS = EffectSettings(gain_probability=0, tilt_probability=0, lowpass_probability=0)
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,8 @@ class EffectParameters:
         Level of the sound over the noise. Off: infinity.
     gain_db, tilt : Tensor
         Decibels, and decibels per octave. Off: 0.
+    lowpass : Tensor
+        Hz, above which nothing is left of the sound; noise comes after it. Off: infinity.
     noise_truncation : float
         Standard deviations at which the noise is cut off.
     sample_rate : int
@@ -110,6 +119,7 @@ class EffectParameters:
     snr_db: Tensor
     gain_db: Tensor
     tilt: Tensor
+    lowpass: Tensor
     noise_truncation: float
     sample_rate: int
 
@@ -149,7 +159,7 @@ def draw_parameters(
         Of `n` clips.
     """
     seed = torch.randint(2**62, (n,), generator=generator)
-    draws = uniform(seed, 15, PARAMETER_STREAM).double().unbind(1)
+    draws = uniform(seed, 17, PARAMETER_STREAM).double().unbind(1)
 
     def pick(switch: int, probability: float, values: Tensor, off: float) -> Tensor:
         return torch.where(draws[switch] < probability, values, off)
@@ -174,6 +184,7 @@ def draw_parameters(
         snr_db=pick(9, s.noise_probability, between(10, *s.snr_db), math.inf),
         gain_db=pick(11, s.gain_probability, around(12, s.gain_db), 0),
         tilt=pick(13, s.tilt_probability, around(14, s.tilt_db_per_octave), 0),
+        lowpass=pick(15, s.lowpass_probability, between_logs(16, *s.lowpass_hz), math.inf),
         noise_truncation=s.noise_truncation,
         sample_rate=s.sample_rate,
     )

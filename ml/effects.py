@@ -1,8 +1,8 @@
 """The effects chain f of the paper (section 2.3): one clip in, a clip that should sound alike out.
 
-Time shift, time stretch and pitch shift by one phase vocoder, spectral tilt, reverberation, gain
-and additive noise from a truncated Gaussian. `draw_parameters` says what is done to each clip;
-`apply_effects` does it, as a pure function.
+Time shift, time stretch and pitch shift by one phase vocoder, spectral tilt, band limit,
+reverberation, gain and additive noise from a truncated Gaussian. `draw_parameters` says what is
+done to each clip; `apply_effects` does it, as a pure function.
 """
 
 import math
@@ -10,15 +10,16 @@ import math
 import torch
 from torch import Tensor
 
+from ml.convolution import cascade, convolve_circularly
 from ml.effect_parameters import (
     PAPER_EFFECTS,
     EffectParameters,
     EffectSettings,
     draw_parameters,
 )
-from ml.equalizer import tilt_spectrum
+from ml.equalizer import LEAD, equalizer_taps
 from ml.noise import truncated_normal
-from ml.reverb import impulse_responses, reverberate
+from ml.reverb import add_direct_sound, impulse_responses
 from ml.vocoder import N_FFT, change_rate_and_pitch
 
 __all__ = [
@@ -32,7 +33,7 @@ __all__ = [
 
 _REVERB_STREAM, _NOISE_STREAM = 1, 2  # of an example's random numbers; 0 drew its parameters
 # Clips at a time: on a CPU as many as its caches hold, on a GPU as many as keep it busy.
-_CHUNK = {"cpu": 4, "cuda": 64}
+_CHUNK = {"cpu": 2, "cuda": 64}
 
 
 def context_samples(settings: EffectSettings, n: int) -> int:
@@ -93,7 +94,7 @@ def apply_effects(
         )
     samples = waveform.shape[1] if samples is None else samples
     output = waveform.new_empty(len(waveform), samples, dtype=torch.float32)
-    chunk = _CHUNK.get(waveform.device.type, 4)
+    chunk = _CHUNK.get(waveform.device.type, 2)
     for first in range(0, len(waveform), chunk):
         part = slice(first, first + chunk)
         output[part] = _transform(waveform[part].float(), parameters.select(part), samples)
@@ -102,29 +103,51 @@ def apply_effects(
 
 def _transform(waveform: Tensor, p: EffectParameters, samples: int) -> Tensor:
     output = _move_in_time_and_pitch(waveform, p, samples)
-    device = waveform.device
-    if len(on := p.tilt.nonzero()[:, 0]):
-        output[on] = tilt_spectrum(output[on], p.tilt[on].to(device), p.sample_rate)
-    if len(on := p.decay.nonzero()[:, 0]):
-        decay, wet = p.decay[on].to(device), 10 ** (p.wet_db[on].to(device) / 20)
-        rooms = impulse_responses(p.seed[on].to(device), decay, p.sample_rate, _REVERB_STREAM)
-        output[on] = reverberate(output[on], rooms, wet)
-    if len(on := p.snr_db.isfinite().nonzero()[:, 0]):
+    if (on := _indices((p.tilt != 0) | p.lowpass.isfinite() | (p.decay > 0))) is not None:
+        taps, lead = _filter_taps(p.select(on), waveform.device)
+        output[on] = convolve_circularly(output[on], taps, lead)
+    if (on := _indices(p.snr_db.isfinite())) is not None:
         output[on] += _noise(output[on], p.select(on))
     gain = 10 ** (p.gain_db / 20)
-    return output.mul_(gain.float().to(device)[:, None])
+    return output.mul_(gain.float().to(waveform.device)[:, None])
 
 
 def _move_in_time_and_pitch(waveform: Tensor, p: EffectParameters, samples: int) -> Tensor:
     length, device = waveform.shape[1], waveform.device
     start = length / 2 + p.shift * p.sample_rate - p.rate * samples / 2
-    time = start.round().long().to(device)[:, None] + torch.arange(samples, device=device)
-    output = waveform.gather(1, time % length)
+    output = waveform.new_empty(len(waveform), samples)
     # The vocoder is not the identity at rate 1: clips that keep both stay out of it.
-    if len(on := ((p.rate != 1) | (p.semitones != 0)).nonzero()[:, 0]):
+    moved = (p.rate != 1) | (p.semitones != 0)
+    if (on := _indices(moved)) is not None:
         ratio = 2 ** (p.semitones[on] / 12)
         output[on] = change_rate_and_pitch(waveform[on], start[on], p.rate[on], ratio, samples)
+    if (off := _indices(~moved)) is not None:
+        first = start[off].round().long().to(device)[:, None]
+        time = first + torch.arange(samples, device=device)
+        output[off] = waveform[off].gather(1, time % length)
     return output
+
+
+def _indices(on: Tensor) -> Tensor | slice | None:
+    """Where an effect is on: a slice if everywhere, as it copies nothing; None if nowhere."""
+    if on.all():
+        return slice(None)
+    return on.nonzero()[:, 0] if on.any() else None
+
+
+def _filter_taps(p: EffectParameters, device: torch.device) -> tuple[Tensor, int]:
+    """Tilt, band limit and room of each clip as one filter (B, length), and how late it is."""
+    equalizer = equalizer_taps(p.tilt.to(device), p.lowpass.to(device), p.sample_rate)
+    if not p.decay.any():
+        return equalizer, LEAD
+    # A dry clip has a room as well, of a single sample and no level.
+    decay = p.decay.clamp(min=1 / p.sample_rate).to(device)
+    wet = torch.where(p.decay > 0, 10 ** (p.wet_db / 20), 0).to(device)
+    rooms = impulse_responses(p.seed.to(device), decay, p.sample_rate, _REVERB_STREAM)
+    taps = add_direct_sound(rooms, wet)
+    if not p.tilt.any() and p.lowpass.isinf().all():
+        return taps, 0
+    return cascade(equalizer, taps), LEAD
 
 
 def _noise(waveform: Tensor, p: EffectParameters) -> Tensor:

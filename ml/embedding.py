@@ -1,7 +1,9 @@
 """Embed stretches of stored tracks, in batches."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,8 @@ from ml.progress import track_progress
 logger = logging.getLogger(__name__)
 
 BATCH_CLIPS = 32
+
+Item = TypeVar("Item")
 
 
 def read_batches(
@@ -46,6 +50,27 @@ def read_batches(
         yield to_float(np.stack(batch))
 
 
+def read_ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
+    """Yield items while a thread already makes the next one; at most one waits.
+
+    Parameters
+    ----------
+    items : iterable
+        Made by work that leaves Python's lock, such as reading files.
+
+    Yields
+    ------
+    Item
+        The items, in their order.
+    """
+    source, end = iter(items), object()
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, source, end)
+        while (item := coming.result()) is not end:
+            coming = reader.submit(next, source, end)
+            yield item  # type: ignore[misc]  # not the end
+
+
 def embed_clips(
     encoder: Encoder, store: AudioStore, clips: pd.DataFrame
 ) -> npt.NDArray[np.float32]:
@@ -68,8 +93,8 @@ def embed_clips(
     embeddings = np.empty((len(clips), EMBEDDING_DIM), np.float32)
     batches = -(-len(clips) // BATCH_CLIPS)
     done = 0
-    reading = track_progress(read_batches(store, clips), batches, "batches embedded", logger)
-    for batch in reading:
+    reading = read_ahead(read_batches(store, clips))
+    for batch in track_progress(reading, batches, "batches embedded", logger):
         embeddings[done : done + len(batch)] = encoder.encode(torch.from_numpy(batch)).numpy()
         done += len(batch)
     return embeddings

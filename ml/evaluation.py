@@ -26,7 +26,8 @@ full
 
 Intervals come from the bootstrap over tracks (Efron 1979): tracks are drawn with replacement, and
 the pairs already ranked are weighted by how often their tracks were drawn, so nothing is ranked
-twice (``ml.resampling.resampled_average_precision`` says how a track's own copies are kept apart).
+twice (``ml.resampling.resampled_average_precision`` says how a track's own copies are kept apart,
+``ml.resampling.interval`` how the bias of resampling is taken out).
 """
 
 import logging

@@ -3,20 +3,23 @@
 Tracks are drawn in groups of a genre, so that every term of the objective has pairs. A minibatch
 is a pure function of (seed, epoch, step): the number of loader processes and the order of reading
 make no difference.
+
+On a CPU the loader processes draw and render; for a GPU they only draw (`Draws`), and it renders.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from ml.audio import Float32, to_float
 from ml.collection import Collection, encode_labels
-from ml.effects import EffectSettings, apply_effects, context_samples, draw_parameters
+from ml.effects import EffectSettings, context_samples, draw_parameters
+from ml.rendering import Domain, Draw, Minibatch, render
+from ml.spectrogram import SpectrogramSettings
 
 
 @dataclass(frozen=True)
@@ -34,34 +37,20 @@ class MinibatchSettings:
     steps : int
         Minibatches in an epoch, whatever the size of the catalogue; the model is validated after
         each epoch.
+    domain : {"waveform", "magnitude"}
+        Where the effects are applied: to the sound, or to the magnitudes of its frames, which
+        needs no inverse transform.
     """
 
-    tracks: int = 32
+    tracks: int = 64
     crops: int = 2
     genre_group: int = 4
     steps: int = 25
+    domain: Domain = "magnitude"
 
-
-class Minibatch(NamedTuple):
-    """Clips and what is known of them; the second half is the first, transformed.
-
-    Parameters
-    ----------
-    waveform : Tensor
-        ``[B, samples]`` float32 at 16 kHz.
-    source : Tensor
-        ``[B]`` int64: a crop and its transformed version share it.
-    track : Tensor
-        ``[B]`` int64, index of the track.
-    genres, moods : Tensor
-        ``[B, labels]`` bool.
-    """
-
-    waveform: Tensor
-    source: Tensor
-    track: Tensor
-    genres: Tensor
-    moods: Tensor
+    def __post_init__(self) -> None:
+        if self.domain not in get_args(Domain):
+            raise ValueError(f"domain must be one of {get_args(Domain)}, not {self.domain!r}")
 
 
 class Minibatches(Dataset[Minibatch]):
@@ -77,6 +66,8 @@ class Minibatches(Dataset[Minibatch]):
         Composition.
     effects : EffectSettings
         What may be done to the transformed half.
+    spectrogram : SpectrogramSettings
+        Of the encoder.
     seed, epoch : int
         They and the index decide a minibatch.
     """
@@ -87,6 +78,7 @@ class Minibatches(Dataset[Minibatch]):
         samples: int,
         settings: MinibatchSettings,
         effects: EffectSettings,
+        spectrogram: SpectrogramSettings,
         seed: int,
         epoch: int,
     ) -> None:
@@ -101,6 +93,7 @@ class Minibatches(Dataset[Minibatch]):
         self._context = context_samples(effects, samples)
         self._settings = settings
         self._effects = effects
+        self._spectrogram = spectrogram
         self._seed = (seed, epoch)
 
     def __len__(self) -> int:
@@ -108,23 +101,22 @@ class Minibatches(Dataset[Minibatch]):
         return self._settings.steps
 
     def __getitem__(self, step: int) -> Minibatch:
+        """Draw minibatch `step` of the epoch and render it."""
+        return render(self.draw(step), self._spectrogram, self._settings.domain)
+
+    def draw(self, step: int) -> Draw:
         """Draw minibatch `step` of the epoch."""
         generator = np.random.default_rng([*self._seed, step])
         chosen = np.repeat(self.draw_tracks(generator), self._settings.crops)
-        context = torch.from_numpy(
-            np.stack([self._draw_context(t, generator) for t in chosen.tolist()])
-        )
+        context = np.stack([self._draw_context(t, generator) for t in chosen.tolist()])
         effects = torch.Generator().manual_seed(int(generator.integers(2**63)))
-        parameters = draw_parameters(self._effects, len(context), effects)
-        margin = (self._context - self._samples) // 2
-        plain = context[:, margin : margin + self._samples]
-        twice = np.tile(chosen, 2)
-        return Minibatch(
-            waveform=torch.cat([plain, apply_effects(context, parameters, self._samples)]),
-            source=torch.arange(len(chosen)).repeat(2),
-            track=torch.from_numpy(twice),
-            genres=torch.from_numpy(self._genres[twice]),
-            moods=torch.from_numpy(self._moods[twice]),
+        return Draw(
+            context=torch.from_numpy(context),
+            parameters=draw_parameters(self._effects, len(context), effects),
+            samples=self._samples,
+            track=torch.from_numpy(chosen),
+            genres=torch.from_numpy(self._genres[chosen]),
+            moods=torch.from_numpy(self._moods[chosen]),
         )
 
     def draw_tracks(self, generator: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -160,3 +152,24 @@ class Minibatches(Dataset[Minibatch]):
         start = int(generator.integers(0, spare, endpoint=True))
         stretch = to_float(self._store.read(self._digests[track], start, self._context))
         return np.pad(stretch, (0, self._context - len(stretch)), mode="wrap")
+
+
+class Draws(Dataset[Draw]):
+    """Minibatches as they are drawn, for a GPU to render.
+
+    Parameters
+    ----------
+    minibatches : Minibatches
+        Of an epoch.
+    """
+
+    def __init__(self, minibatches: Minibatches) -> None:
+        self._minibatches = minibatches
+
+    def __len__(self) -> int:
+        """Count the minibatches."""
+        return len(self._minibatches)
+
+    def __getitem__(self, step: int) -> Draw:
+        """Draw minibatch `step` of the epoch."""
+        return self._minibatches.draw(step)

@@ -232,7 +232,7 @@ def _summarise(
     # A resample that holds a track m times holds that category m times; genres stay what they are.
     weights = multiplicity[scored] if annotation.name == "track" else np.float32(1)
     replicates = _mean(_mean(resampled[scored], 1), 0, weights)
-    low, high = interval(replicates, settings.confidence)
+    low, high = interval(replicates, float(by_category.mean()), settings.confidence)
     names = [name for name, known in zip(annotation.categories, scored, strict=True) if known]
     return Score(
         protocol,

@@ -23,15 +23,18 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from sqlalchemy.exc import SQLAlchemyError
 
 from ml.errors import RegistryError
+from ml.run_locks import RunLocks
 
 MODEL_NAME = "music-encoder"
 PRODUCTION = "production"
 EXPERIMENT = "soundalike"
 ENCODER_ARTIFACT = "encoder"
 FINGERPRINT_TAG = "fingerprint"
+RUNS_PER_PAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,14 @@ class ModelVersion:
     number: int
     run_id: str
     fingerprint: str
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that a run keeps, its path within the run's artifacts."""
+
+    run_id: str
+    path: str
 
 
 # It tells of the tables of a fresh database and draws bars for files of a megabyte.
@@ -107,6 +118,7 @@ class Registry:
 
     def __init__(self, tracking_uri: str, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._locks = RunLocks(folder / "running")
         with (folder / "initialise.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
@@ -127,18 +139,19 @@ class Registry:
         name : str
             Shown in the MLflow UI.
         fingerprint : str
-            What the run computes; a run of the same that was killed is closed first.
+            What the run computes.
 
         Yields
         ------
         TrainingRun
+            Runs of the same, and runs of this machine whose process is gone, are closed first.
         """
-        for stale in self._search_runs(fingerprint, "RUNNING"):
-            self._client.set_terminated(stale, "KILLED")
+        self._close_killed_runs(fingerprint)
         tags = {"mlflow.runName": name, FINGERPRINT_TAG: fingerprint}
         run_id = self._client.create_run(self._experiment_id, tags=tags).info.run_id
         try:
-            yield TrainingRun(self._client, run_id)
+            with self._locks.hold(run_id):
+                yield TrainingRun(self._client, run_id)
         except BaseException:
             self._client.set_terminated(run_id, "FAILED")
             raise
@@ -283,6 +296,48 @@ class Registry:
             shutil.copytree(files, folder, dirs_exist_ok=True)
         return version
 
+    def find_artifacts(self, track_id: str, digest: str) -> list[Artifact]:
+        """Find the files that runs keep of a track.
+
+        Parameters
+        ----------
+        track_id, digest : str
+            A file is the track's if a part of its path is the id, with or without an extension,
+            or holds the digest.
+
+        Returns
+        -------
+        list of Artifact
+            Of all runs of the experiment.
+        """
+        runs = self._client.search_runs([self._experiment_id], max_results=RUNS_PER_PAGE)
+        ids = [run.info.run_id for run in runs]
+        while runs.token:
+            runs = self._client.search_runs(
+                [self._experiment_id], max_results=RUNS_PER_PAGE, page_token=runs.token
+            )
+            ids += [run.info.run_id for run in runs]
+
+        def is_of_track(path: str) -> bool:
+            parts = path.split("/")
+            return digest in path or any(track_id in (p, p.rpartition(".")[0]) for p in parts)
+
+        found = (Artifact(run_id, path) for run_id in ids for path in self._list_files(run_id))
+        return [artifact for artifact in found if is_of_track(artifact.path)]
+
+    def remove_artifact(self, artifact: Artifact) -> None:
+        """Remove a file that a run keeps."""
+        where = self._client.get_run(artifact.run_id).info.artifact_uri
+        repository: Any = get_artifact_repository(where)
+        repository.delete_artifacts(artifact.path)
+
+    def _list_files(self, run_id: str, folder: str | None = None) -> Iterator[str]:
+        for entry in self._client.list_artifacts(run_id, folder):
+            if entry.is_dir:
+                yield from self._list_files(run_id, entry.path)
+            else:
+                yield str(entry.path)
+
     def _find_experiment(self, tracking_uri: str, folder: Path) -> str:
         experiment = self._client.get_experiment_by_name(EXPERIMENT)
         if experiment is not None:
@@ -290,6 +345,13 @@ class Registry:
         local = "://" not in tracking_uri or tracking_uri.startswith("sqlite:")
         location = (folder / "artifacts").as_uri() if local else None
         return str(self._client.create_experiment(EXPERIMENT, artifact_location=location))
+
+    def _close_killed_runs(self, fingerprint: str) -> None:
+        same = self._search_runs(fingerprint, "RUNNING")
+        running = self._client.search_runs([self._experiment_id], "attributes.status = 'RUNNING'")
+        for run_id in (run.info.run_id for run in running):
+            if self._locks.collect(run_id) or run_id in same:
+                self._client.set_terminated(run_id, "KILLED")
 
     def _search_runs(self, fingerprint: str, status: str) -> list[str]:
         query = f"tags.{FINGERPRINT_TAG} = '{fingerprint}' and attributes.status = '{status}'"

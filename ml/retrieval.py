@@ -48,7 +48,9 @@ def score_collection(
 ) -> list[Score]:
     """Score annotations by per-query average precision over the whole collection.
 
-    The bootstrap resamples the queries' tracks; the collection that they search stays as it is.
+    The bootstrap resamples the queries' tracks; the collection that they search stays as it is, so
+    the interval is for other queries to this collection and too narrow for another one (in
+    simulations of 18 and 45 tracks a 95 % interval for genre held the expected score in 79 %).
 
     Parameters
     ----------
@@ -154,7 +156,7 @@ def _summarise(
     candidates = len(annotation.labelled) - 1
     chances = np.asarray(expected_average_precision(relevant, candidates))
     replicates = _resampled_mean(scores, tracks[asked], multiplicity)
-    low, high = interval(replicates, settings.confidence)
+    low, high = interval(replicates, float(scores.mean()), settings.confidence)
     return Score(
         "full",
         annotation.name,

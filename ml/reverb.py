@@ -1,7 +1,6 @@
 """Reverberation: multiplication in the frequency domain with decaying noise (paper, 2.3)."""
 
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor
 
 from ml.noise import truncated_normal
@@ -36,31 +35,22 @@ def impulse_responses(seeds: Tensor, decay: Tensor, sample_rate: int, stream: in
     return response * response.square().sum(1, keepdim=True).rsqrt()
 
 
-def reverberate(waveform: Tensor, responses: Tensor, wet: Tensor) -> Tensor:
-    """Add its echoes to each sound, keeping the energy that is to be expected.
-
-    The sound is heard as if it were repeated, so that its beginning has echoes too: a dry start
-    would give a transformed clip away.
+def add_direct_sound(responses: Tensor, wet: Tensor) -> Tensor:
+    """Put the direct sound before the echoes, keeping the energy that is to be expected.
 
     Parameters
     ----------
-    waveform : Tensor
-        Shape (B, samples), float32.
     responses : Tensor
         Shape (B, length), see `impulse_responses`.
     wet : Tensor
-        Shape (B,), amplitude of the echoes relative to the direct sound.
+        Shape (B,), amplitude of the echoes relative to the direct sound; 0: no echoes.
 
     Returns
     -------
     Tensor
-        Shape (B, samples), float32.
+        Shape (B, length), float32: taps for `ml.convolution.convolve_circularly`.
     """
-    samples, past = waveform.shape[1], responses.shape[1]
-    repeated = torch.arange(-past, samples, device=waveform.device) % samples
-    length = next_fast_len(past + samples, real=True)  # what wraps around falls on the past
     direct = (1 + wet.square()).rsqrt().float()[:, None]
-    transfer = torch.fft.rfft(responses, length).mul_(wet.float()[:, None] * direct).add_(direct)
-    spectrum = torch.fft.rfft(waveform.index_select(1, repeated), length).mul_(transfer)
-    output: Tensor = torch.fft.irfft(spectrum, length)[:, past : past + samples]
-    return output
+    taps = responses * (wet.float()[:, None] * direct)
+    taps[:, :1] += direct
+    return taps

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -82,7 +82,7 @@ class Score:
 
 
 class ScoreRow(TypedDict):
-    """A score as it is written to JSON, MLflow and the gate."""
+    """A score as it is written to JSON, MLflow and the gate; `Score` explains the fields."""
 
     encoder: str
     protocol: str
@@ -92,6 +92,8 @@ class ScoreRow(TypedDict):
     high: float
     chance: float
     n: int
+    spread: NotRequired[float]
+    details: NotRequired[dict[str, float]]
 
 
 def difference(score: Score, other: Score, confidence: float = 0.95) -> tuple[float, float, float]:
@@ -121,8 +123,9 @@ def difference(score: Score, other: Score, confidence: float = 0.95) -> tuple[fl
             )
     if score.replicates.shape != other.replicates.shape:
         raise EvaluationError("Compare scores with the same number of resamples.")
-    low, high = interval(score.replicates - other.replicates, confidence)
-    return score.map - other.map, low, high
+    gain = score.map - other.map
+    low, high = interval(score.replicates - other.replicates, gain, confidence)
+    return gain, low, high
 
 
 def to_rows(scores_by_encoder: Mapping[str, Sequence[Score]]) -> list[ScoreRow]:
@@ -148,6 +151,8 @@ def to_rows(scores_by_encoder: Mapping[str, Sequence[Score]]) -> list[ScoreRow]:
             high=score.high,
             chance=score.chance,
             n=score.n,
+            spread=score.spread,
+            details=dict(score.details),
         )
         for encoder, scores in scores_by_encoder.items()
         for score in scores

@@ -57,12 +57,33 @@ class SpectrogramSettings:
             raise ValueError(f"floor must be above zero, not {self.floor}")
 
 
+def band_edges(settings: SpectrogramSettings) -> Tensor:
+    """Frequencies where bands begin, peak and end: (n_mels + 2,) float64, in Hz.
+
+    Band m rises from edge m to edge m + 1 and falls to edge m + 2.
+    """
+    limits = torch.tensor(
+        [settings.f_min, settings.f_max or settings.sample_rate / 2], dtype=torch.float64
+    )
+    low, high = (2595 * torch.log10(1 + limits / 700)).tolist()
+    mels = torch.linspace(low, high, settings.n_mels + 2, dtype=torch.float64)
+    return 700 * (10 ** (mels / 2595) - 1)
+
+
 @lru_cache(maxsize=8)
-def mel_filters(settings: SpectrogramSettings) -> Tensor:
+def mel_filters(settings: SpectrogramSettings, ratio: float = 1.0) -> Tensor:
     """Triangles of unit height, equally spaced on the HTK mel scale.
 
     ``mel(f) = 2595 log10(1 + f / 700)``; the sides of a triangle are straight in Hz, as in HTK,
     librosa (``htk=True, norm=None``) and torchaudio.
+
+    Parameters
+    ----------
+    settings : SpectrogramSettings
+        Number and edges of the bands.
+    ratio : float
+        Every frequency of the transform counts as so many times itself: the bands of a sound
+        shifted in pitch by `ratio`, from the spectrum of the sound as it is.
 
     Returns
     -------
@@ -74,17 +95,14 @@ def mel_filters(settings: SpectrogramSettings) -> Tensor:
     ValueError
         If a band is so narrow that no frequency of the transform falls into it.
     """
+    edges = band_edges(settings)
     nyquist = settings.sample_rate / 2
-    limits = torch.tensor([settings.f_min, settings.f_max or nyquist], dtype=torch.float64)
-    low, high = (2595 * torch.log10(1 + limits / 700)).tolist()
-    mels = torch.linspace(low, high, settings.n_mels + 2, dtype=torch.float64)
-    edges = 700 * (10 ** (mels / 2595) - 1)
-    bins = torch.linspace(0, nyquist, settings.n_fft // 2 + 1, dtype=torch.float64)
+    bins = ratio * torch.linspace(0, nyquist, settings.n_fft // 2 + 1, dtype=torch.float64)
     distance = bins - edges[:, None]
     width = edges.diff()[:, None]
     filters = torch.minimum(distance[:-2] / width[:-1], -distance[2:] / width[1:]).clamp(min=0)
     empty = int((filters.sum(1) == 0).sum())
-    if empty:
+    if empty and ratio == 1:
         raise ValueError(f"{empty} mel bands hold no frequency: lower n_mels or raise n_fft")
     return filters.float()
 

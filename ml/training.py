@@ -4,30 +4,35 @@ Lightning runs the loop. The model is selected, and its training stopped early, 
 validation tracks; test tracks are never opened here.
 """
 
-import logging
-import os
-import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 
-import lightning
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from matplotlib.figure import Figure
 
+from ml.checkpoints import find_checkpoint
 from ml.collection import Collection
+from ml.convnet import seed_weights
+from ml.cores import count_cores, count_threads, limit_threads
 from ml.encoders import ConvNetEncoder
+from ml.feasibility import require_shares, require_triplets
+from ml.fitting import Job, fit
+from ml.followers import run_followers
+from ml.hardware import Hardware
+from ml.precision import Precision, measure_precision
 from ml.training_settings import TrainingSettings
-from ml.triplet_module import (
-    MONITOR,
-    Report,
-    TripletModule,
-    Validation,
-    count_loaders,
-    limit_threads,
-)
+from ml.triplet_module import TripletModule
+from ml.validation import Report, is_over
+
+Note = Callable[[Mapping[str, str]], None]
+
+PROBE_CLIPS = 32
+"""Clips that the precision is measured with."""
 
 
 def train_convnet(
@@ -35,6 +40,10 @@ def train_convnet(
     validation: Collection,
     settings: TrainingSettings | None = None,
     report: Report | None = None,
+    *,
+    note: Note | None = None,
+    hardware: Hardware | None = None,
+    folder: Path | None = None,
 ) -> ConvNetEncoder:
     """Train an encoder.
 
@@ -45,7 +54,16 @@ def train_convnet(
     settings : TrainingSettings, optional
         Everything that decides the result, the seed included.
     report : callable, optional
-        Gets the metrics of each epoch and its number.
+        Gets the metrics of each epoch and its number, those before an interruption included.
+    note : callable, optional
+        Gets facts about the run by name, such as the precision that was chosen.
+    hardware : Hardware, optional
+        What it runs on. Several devices spawn processes, which import the main module: a script
+        has to start its work under ``if __name__ == "__main__"``.
+    folder : Path, optional
+        Where a checkpoint is kept after each epoch, and looked for: a training that was killed
+        goes on from it to the very weights that it would have had. The checkpoint stays until the
+        caller, once the encoder is safe, calls `ml.checkpoints.remove_checkpoint`.
 
     Returns
     -------
@@ -55,27 +73,27 @@ def train_convnet(
     Raises
     ------
     TrainingError
-        The loss is not finite, or no triplet was found in a whole epoch.
+        A term of the objective can never have a triplet, the minibatch cannot be shared between
+        the devices, the loss is not finite, or no triplet was found in a whole epoch.
     """
-    settings = settings or TrainingSettings()
-    module = TripletModule(training, settings)
-    own_threads = max(1, (os.cpu_count() or 1) - count_loaders())
-    with tempfile.TemporaryDirectory() as folder, limit_threads(own_threads), _quiet_lightning():
-        best = ModelCheckpoint(folder, monitor=MONITOR, mode="max", save_weights_only=True)
-        stopping = EarlyStopping(MONITOR, mode="max", patience=settings.patience)
-        trainer = lightning.Trainer(
-            max_epochs=settings.epochs,
-            callbacks=[Validation(validation, report or _ignore), stopping, best],
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            reload_dataloaders_every_n_epochs=1,
-        )
-        trainer.fit(module)
-        # Tensors only: nothing is unpickled, not even our own checkpoint.
-        state = torch.load(best.best_model_path, weights_only=True)["state_dict"]
-    module.load_state_dict(state)
-    return ConvNetEncoder(module.network.cpu())
+    settings, hardware = settings or TrainingSettings(), hardware or Hardware()
+    report = report or _ignore
+    require_triplets(training, settings)
+    require_shares(training, settings, hardware)
+    key = _identify(training, validation, settings)
+    past = find_checkpoint(folder, key) if folder else None
+    precision = past.precision if past else _choose_precision(training, settings, hardware)
+    history, best = (past.history, past.best) if past else ([], {})
+    (note or _ignore)({"precision": precision, "resumed_after_epochs": str(len(history))})
+    for epoch, metrics in enumerate(history):
+        report(metrics, epoch)
+    if not is_over(history, settings):
+        job = Job(training, validation, settings, precision, folder, key, resumes=bool(past))
+        with run_followers(hardware, partial(fit, job)) as seat:
+            best = fit(job, seat, report).best
+    network = seed_weights(settings.encoder, settings.seed)
+    network.load_state_dict(best)
+    return ConvNetEncoder(network)
 
 
 def plot_history(history: pd.DataFrame) -> Figure:
@@ -102,22 +120,25 @@ def plot_history(history: pd.DataFrame) -> Figure:
 
 
 def _ignore(*_: object) -> None:
-    """Report nothing."""
+    """Tell nobody."""
 
 
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's notices about devices and its tips out of the logs."""
-    loggers = [
-        logging.getLogger(f"lightning.pytorch{name}") for name in ("", ".utilities.rank_zero")
-    ]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.`", FutureWarning)
-            yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+def _identify(training: Collection, validation: Collection, settings: TrainingSettings) -> str:
+    """Digest what decides the weights, so that no checkpoint of anything else is gone on with."""
+    decisive = [asdict(settings), training.fingerprint, validation.fingerprint, torch.__version__]
+    return hashlib.sha256(json.dumps(decisive, default=str).encode()).hexdigest()
+
+
+def _choose_precision(
+    training: Collection, settings: TrainingSettings, hardware: Hardware
+) -> Precision:
+    """Take what is asked for; else bfloat16 on a GPU, and on the CPU what is measured."""
+    if settings.precision != "auto":
+        return settings.precision
+    if hardware.uses_gpu:
+        return "bf16"
+    module = TripletModule(training, settings)  # to be thrown away, with its statistics
+    batch = module.make_minibatches(0)[0]
+    rows = torch.arange(min(PROBE_CLIPS, len(batch.source)))
+    with limit_threads(count_threads(count_cores() // hardware.devices)):
+        return measure_precision(lambda: module.embed(batch, rows))

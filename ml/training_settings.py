@@ -1,14 +1,16 @@
 """Everything that decides what a training run learns."""
 
-from dataclasses import dataclass, field
-from typing import Any, cast, get_args
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast, get_args
 
 from ml.audio import SAMPLE_RATE
 from ml.convnet import ConvNetSettings, Variant
 from ml.effects import EffectSettings
 from ml.errors import TrainingError
 from ml.minibatches import MinibatchSettings
-from ml.triplets import PRESETS, TripletSettings
+from ml.rendering import Domain
+from ml.triplets import PRESETS, TERMS, TripletSettings
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,9 @@ class TrainingSettings:
         Epochs without a better validation mAP after which training stops.
     seed : int
         Of weights, minibatches and effects.
+    precision : {"auto", "float32", "bf16"}
+        Of the network's passes; "auto" is bfloat16 on a GPU and, on a CPU, what a short
+        measurement finds faster, so that another machine may learn slightly other weights.
     """
 
     encoder: ConvNetSettings = field(default_factory=ConvNetSettings)
@@ -44,6 +49,13 @@ class TrainingSettings:
     epochs: int = 8
     patience: int = 4
     seed: int = 0
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("auto", "float32", "bf16"):
+            raise TrainingError(
+                f"No precision {self.precision!r}: use one of ('auto', 'float32', 'bf16')."
+            )
 
     @property
     def crop_samples(self) -> int:
@@ -58,6 +70,8 @@ def configure(
     tracks_per_minibatch: int,
     crops_per_track: int,
     steps_per_epoch: int,
+    domain: str = MinibatchSettings.domain,
+    without: Sequence[str] = (),
     **settings: Any,  # noqa: ANN401 (fields of TrainingSettings)
 ) -> TrainingSettings:
     """Build settings from the flat names that run configurations use.
@@ -70,6 +84,10 @@ def configure(
         Name of a preset of the triplet terms.
     tracks_per_minibatch, crops_per_track, steps_per_epoch : int
         Composition and number of the minibatches.
+    domain : str
+        Where the effects are applied.
+    without : sequence of str
+        Terms of the objective that are switched off.
     **settings
         Further fields of `TrainingSettings`.
 
@@ -86,11 +104,19 @@ def configure(
         raise TrainingError(f"No ConvNet variant {variant!r}: use one of {get_args(Variant)}.")
     if objective not in PRESETS:
         raise TrainingError(f"No objective {objective!r}: use one of {tuple(PRESETS)}.")
+    if domain not in get_args(Domain):
+        raise TrainingError(f"No domain {domain!r}: use one of {get_args(Domain)}.")
+    if unknown := sorted(set(without) - set(TERMS)):
+        raise TrainingError(f"No terms {unknown}: use some of {TERMS}.")
+    off: dict[str, Any] = dict.fromkeys(without, 0.0)
     return TrainingSettings(
         encoder=ConvNetSettings(variant=cast("Variant", variant)),
-        triplets=PRESETS[objective],
+        triplets=replace(PRESETS[objective], **off),
         minibatch=MinibatchSettings(
-            tracks=tracks_per_minibatch, crops=crops_per_track, steps=steps_per_epoch
+            tracks=tracks_per_minibatch,
+            crops=crops_per_track,
+            steps=steps_per_epoch,
+            domain=cast("Domain", domain),
         ),
         **settings,
     )

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from ml.interpolation import LEAD, interpolate, span
+from ml.phase_locking import INAUDIBLE, lock_frames
+from ml.routes import compiled
 
 N_FFT = 2048  # samples
 HOP = N_FFT // 4  # samples; Hann windows, applied twice, then add up to a constant
 _OVERLAP = N_FFT // HOP
 _HANN_SQUARED_SUM = 1.5  # of windows a quarter apart
-_FRAMES_IN_CACHE = 128  # frames, of all examples together, that are transformed at a time
-# A click at -240 dB: silence has a phase as well, so that sound starts again after it.
-_INAUDIBLE = 1e-12
+_FRAMES_IN_MEMORY = 512  # of each example, that a GPU transforms at a time: those of 16 s
 
 
 def change_rate_and_pitch(
@@ -71,47 +71,48 @@ def stretch(waveform: Tensor, start: Tensor, speed: Tensor, samples: int, cutoff
     Tensor
         Shape (B, samples), float32.
     """
-    device = waveform.device
     frames = -(-samples // HOP) + _OVERLAP - 1
     # Frames that start before the first sample let it be covered as often as all others.
     centre = torch.arange(frames)[:, None] * HOP - (N_FFT - HOP) + N_FFT // 2
-    now = (start.cpu().double() + centre * speed.cpu().double()).round().long() - N_FFT // 2
-    waveform, now = _unroll(waveform, now)
-    views = waveform.unfold(1, N_FFT, 1)
-    window = torch.hann_window(N_FFT, device=device)
-    passed = torch.arange(N_FFT // 2 + 1, device=device) <= cutoff.to(device)[:, None] * N_FFT // 2
-    synthesis = window / _HANN_SQUARED_SUM
-    now, example = now.to(device), torch.arange(len(waveform), device=device)
-    output = waveform.new_zeros(frames + _OVERLAP - 1, len(waveform), HOP)
+    first = (start.cpu().double() + centre * speed.cpu().double()).round().long() - N_FFT // 2
+    passed = (cutoff.cpu() * N_FFT // 2).long()
+    lock = lock_frames if compiled(waveform) else _lock_frames
+    window = torch.hann_window(N_FFT, device=waveform.device).div_(_HANN_SQUARED_SUM**0.5)
+    return lock(waveform, first, passed, window, HOP)[:, N_FFT - HOP :][:, :samples]
+
+
+def _lock_frames(
+    waveform: Tensor, first: Tensor, passed: Tensor, window: Tensor, hop: int
+) -> Tensor:
+    """Do in torch what `ml.phase_locking.lock_frames` does."""
+    device, (frames, batch), size = waveform.device, first.shape, len(window)
+    waveform, first = _unroll(waveform, first, size, hop)
+    views, example = waveform.unfold(1, size, 1), torch.arange(batch, device=device)
+    bins = torch.arange(size // 2 + 1, device=device) <= passed.to(device)[:, None]
+    first, overlap = first.to(device), size // hop
+    output = waveform.new_zeros(frames + overlap - 1, batch, hop)
     previous: Tensor | None = None
-    block = frames if device.type == "cuda" else max(1, _FRAMES_IN_CACHE // len(waveform))
-    for first in range(0, frames, block):
-        spectra = _analyse(views, example, now[first : first + block], window)
+    for start in range(0, frames, _FRAMES_IN_MEMORY):
+        now = first[start : start + _FRAMES_IN_MEMORY]
+        pieces = views[example, torch.stack([now, now - hop])]
+        pieces.mul_(window)[..., size // 2] += float(INAUDIBLE)
+        spectra = torch.fft.rfft(pieces)
         locked = _lock_phases(spectra[0], spectra[1], previous)
         previous = locked[-1].clone()
-        pieces = torch.fft.irfft(locked.mul_(passed), N_FFT).mul_(synthesis)
-        for quarter in range(_OVERLAP):
-            part = pieces[..., quarter * HOP : (quarter + 1) * HOP]
-            output[first + quarter : first + quarter + len(part)] += part
-    usable = output[_OVERLAP - 1 :].transpose(0, 1).flatten(1)
-    return usable[:, :samples]
+        pieces = torch.fft.irfft(locked.mul_(bins), size).mul_(window)
+        for place in range(overlap):
+            part = pieces[..., place * hop : (place + 1) * hop]
+            output[start + place : start + place + len(part)] += part
+    return output.transpose(0, 1).flatten(1)
 
 
-def _unroll(waveform: Tensor, now: Tensor) -> tuple[Tensor, Tensor]:
+def _unroll(waveform: Tensor, first: Tensor, size: int, hop: int) -> tuple[Tensor, Tensor]:
     """Repeat the waveform around its ends so far as frames reach beyond them."""
-    low, high = int(now.min()) - HOP, int(now.max()) + N_FFT
+    low, high = int(first.min()) - hop, int(first.max()) + size
     if low >= 0 and high <= waveform.shape[1]:
-        return waveform[:, low:high], now - low
+        return waveform[:, low:high], first - low
     inside = torch.arange(low, high, device=waveform.device) % waveform.shape[1]
-    return waveform.index_select(1, inside), now - low
-
-
-def _analyse(views: Tensor, example: Tensor, now: Tensor, window: Tensor) -> Tensor:
-    """Spectra at the positions `now` (frames, B) and one hop before: (2, frames, B, bins)."""
-    pieces = views[example, torch.stack([now, now - HOP])]
-    pieces.mul_(window)[..., N_FFT // 2] += _INAUDIBLE
-    spectra: Tensor = torch.fft.rfft(pieces)
-    return spectra
+    return waveform.index_select(1, inside), first - low
 
 
 def _lock_phases(now: Tensor, before: Tensor, previous: Tensor | None) -> Tensor:

@@ -42,9 +42,13 @@ class Workspace:
         """Folder of an encoder, by what it was made from."""
         return self.root / "models" / kind / fingerprint
 
+    def checkpoint_folder(self, kind: str, fingerprint: str) -> Path:
+        """Folder of a training that is not done yet."""
+        return self.root / "training" / f"{kind}-{fingerprint}"
+
     def save_table(self, name: str, table: pd.DataFrame) -> None:
         """Replace a table."""
-        with replace_file(self.root / "tables" / f"{name}.parquet") as file:
+        with replace_file(self._table_path(name)) as file:
             table.to_parquet(file, index=False)
 
     def load_table(self, name: str) -> pd.DataFrame:
@@ -55,10 +59,14 @@ class Workspace:
         SoundalikeError
             The step that makes it has not run.
         """
-        path = self.root / "tables" / f"{name}.parquet"
+        path = self._table_path(name)
         if not path.exists():
             raise SoundalikeError(f"There is no table `{name}` yet: materialise `{name}` first.")
         return pd.read_parquet(path)
+
+    def has_table(self, name: str) -> bool:
+        """Tell whether a table was made."""
+        return self._table_path(name).exists()
 
     def save_record(self, name: str, record: Mapping[str, Any]) -> None:
         """Replace a record."""
@@ -81,6 +89,9 @@ class Workspace:
     def has_record(self, name: str) -> bool:
         """Tell whether a record was made."""
         return self._record_path(name).exists()
+
+    def _table_path(self, name: str) -> Path:
+        return self.root / "tables" / f"{name}.parquet"
 
     def _record_path(self, name: str) -> Path:
         return self.root / "records" / f"{name}.json"

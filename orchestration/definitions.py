@@ -5,6 +5,7 @@ import dagster as dg
 from orchestration.assets import catalogue, modelling, serving
 from orchestration.automation import refresh, weekly_refresh
 from orchestration.resources import Services
+from orchestration.takedown import takedown
 
 # One step at a time: each uses all cores. Steps are forked from a process that has the heavy
 # libraries already, since importing them takes longer than many a step.
@@ -20,7 +21,7 @@ executor = dg.multiprocess_executor.configured(
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules([catalogue, modelling, serving]),
     asset_checks=dg.load_asset_checks_from_modules([catalogue, modelling, serving]),
-    jobs=[refresh],
+    jobs=[refresh, takedown],
     schedules=[weekly_refresh],
     resources={"services": Services()},
     executor=executor,

@@ -1,4 +1,4 @@
-"""The index: model versions from their begin to their retirement, and neighbours.
+"""The index: model versions from their begin to their retirement.
 
 The order of a version's life: `begin_version`, `search.load.load_bucket` for each bucket,
 `build_index`, `search.verification.measure_recall` and ``mark_verified``, `activate`, `retire`.
@@ -11,38 +11,6 @@ from psycopg.rows import class_row
 
 from search.database import Database
 from search.queries import query
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """A track that sounds like another.
-
-    Parameters
-    ----------
-    rank : int
-        From 1, the nearest.
-    track_id, title, artist : str
-        The track.
-    genres, moods : list of str
-        Its labels.
-    distance : float
-        Euclidean distance (0 to 2) of its nearest segment.
-    start_ms, end_ms : int
-        Where that segment is, milliseconds.
-    model_version : int
-        The version that answered.
-    """
-
-    rank: int
-    track_id: str
-    title: str
-    artist: str
-    genres: list[str]
-    moods: list[str]
-    distance: float
-    start_ms: int
-    end_ms: int
-    model_version: int
 
 
 @dataclass(frozen=True)
@@ -200,33 +168,6 @@ def list_models(database: Database) -> list[ModelVersion]:
     with database.transaction() as connection:
         cursor = connection.cursor(row_factory=class_row(ModelVersion))
         return cursor.execute(query("list_models")).fetchall()
-
-
-def similar_tracks(database: Database, track_id: str, k: int = 10) -> list[Neighbour]:
-    """Find the tracks that sound most like one, by the SQL function of the same name.
-
-    Parameters
-    ----------
-    database : Database
-        Migrated, with an active version.
-    track_id : str
-        A track that is served.
-    k : int
-        How many.
-
-    Returns
-    -------
-    list of Neighbour
-        Nearest first; fewer than `k` if there are no more tracks.
-
-    Raises
-    ------
-    DatabaseError
-        If the track is unknown or gone, or no version is active.
-    """
-    with database.transaction() as connection:
-        cursor = connection.cursor(row_factory=class_row(Neighbour))
-        return cursor.execute(query("similar_tracks"), (track_id, k)).fetchall()
 
 
 def _step(database: Database, name: str, *arguments: object) -> object:

@@ -15,6 +15,7 @@ from ml.splits import N_BUCKETS
 from ml.workspace import Workspace
 from search.database import Database
 from search.index import activate, active_version, begin_version, build_index, list_models
+from search.takedown import denied_tracks
 from search.tracks import TrackCounts, upsert_tracks
 from search.verification import RecallReport, mark_verified, measure_recall
 from search.windows import WindowLoad, load_windows
@@ -45,6 +46,7 @@ def publish_windows(
     """
     version = registry.find_version(_production_version(workspace))
     playable = _playable_tracks(workspace)
+    playable = playable[~playable["track_id"].isin(denied_tracks(database))]
     counts = upsert_tracks(database, playable)
     begin_version(database, version.number, MODEL_NAME, version.run_id)
     with registry.encoder_folder(version) as folder:
@@ -114,6 +116,6 @@ def _production_version(workspace: Workspace) -> int:
 def _playable_tracks(workspace: Workspace) -> pd.DataFrame:
     """Tracks of the catalogue that have audio in the store."""
     clips = workspace.store.read_clips(range(N_BUCKETS)).drop_duplicates("track_id")
-    audio = clips[["track_id", "samples", "fingerprint"]]
+    audio = clips[["track_id", "samples", "content"]]
     tracks = workspace.load_table("tracks").merge(audio, on="track_id", how="inner")
     return tracks.assign(duration_s=tracks["samples"] / SAMPLE_RATE)

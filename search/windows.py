@@ -59,7 +59,7 @@ def load_windows(
     store : AudioStore
         The tracks' audio.
     tracks : pandas.DataFrame
-        Tracks to be found: `track_id`, `digest`, `bucket`, `samples`, `fingerprint`.
+        Tracks to be found: `track_id`, `digest`, `bucket`, `samples`, `content`.
     buckets : sequence of int
         Which to do.
 
@@ -107,5 +107,5 @@ def embed_windows(encoder: Encoder, store: AudioStore, tracks: pd.DataFrame) -> 
 
 
 def _fingerprint(tracks: pd.DataFrame) -> str:
-    rows = sorted(zip(tracks["track_id"], tracks["fingerprint"], strict=True))
+    rows = sorted(zip(tracks["track_id"], tracks["content"], strict=True))
     return hashlib.sha256(repr((WINDOW_HOP_SECONDS, rows)).encode()).hexdigest()[:16]

@@ -6,7 +6,8 @@ import pandas as pd
 from ml.audio import SAMPLE_RATE
 from ml.audio_store import CLIP_SAMPLES
 from ml.catalog import read_catalog
-from ml.clips import ClipSettings, extract_clips
+from ml.clip_plan import ClipSettings
+from ml.clips import extract_clips
 from ml.splits import N_BUCKETS, SPLITS, count_splits, split_tracks
 from orchestration.failures import explain_failures
 from orchestration.metadata import Materialized, show_table
@@ -30,9 +31,11 @@ def catalog(services: Services) -> Materialized:
 
     Read from `CATALOG`. Before hours of work begin, it also sees that MLflow and Postgres answer.
     """
+    from search.takedown import denied_tracks
+
     services.open_registry()
-    with services.open_database():
-        found = read_catalog(services.environment.manifest)
+    with services.open_database() as database:
+        found = read_catalog(services.environment.manifest, denied_tracks(database))
     services.workspace.save_table("catalog", found.tracks)
     services.workspace.save_table("rejected", found.rejected)
     return dg.MaterializeResult(
@@ -98,6 +101,13 @@ def split_proportions(services: Services) -> dg.AssetCheckResult:
     )
 
 
+class ClipsConfig(dg.Config):
+    """What a run over the clips may do about tracks that have left the manifest."""
+
+    allow_shrinking: bool = False
+    grace_days: float = ClipSettings.grace_days
+
+
 @dg.asset(
     deps=[tracks],
     partitions_def=BUCKETS,
@@ -108,14 +118,23 @@ def split_proportions(services: Services) -> dg.AssetCheckResult:
     code_version="1",
 )
 @explain_failures
-def clips(context: dg.AssetExecutionContext, services: Services) -> Materialized:
+def clips(
+    context: dg.AssetExecutionContext, config: ClipsConfig, services: Services
+) -> Materialized:
     """Each track once as 16 kHz mono int16, and ten seeded positions of ten seconds in it.
 
     A track whose file and settings have not changed is not decoded again; a file that cannot be
-    used is quarantined with its reason.
+    used is quarantined with its reason. What has left the manifest is kept for `grace_days`; if
+    much of it has left at once, the run stops unless `allow_shrinking` is set.
     """
     workspace, buckets = services.workspace, selected_buckets(context)
-    report = extract_clips(workspace.load_table("tracks"), workspace.store, buckets)
+    report = extract_clips(
+        workspace.load_table("tracks"),
+        workspace.store,
+        buckets,
+        ClipSettings(grace_days=config.grace_days),
+        allow_shrinking=config.allow_shrinking,
+    )
     rows = workspace.store.read_clips(buckets)
     hours = rows.drop_duplicates("digest")["samples"].sum() / SAMPLE_RATE / 3600
     quarantine = workspace.store.read_rejected(buckets)
@@ -123,6 +142,7 @@ def clips(context: dg.AssetExecutionContext, services: Services) -> Materialized
         metadata={
             "dagster/row_count": len(rows),
             "tracks": str(report),
+            **{name: getattr(report, name) for name in ("unchanged", "new", "changed", "gone")},
             "hours_of_audio": float(hours),
             "decoded_seconds_per_second": report.decoded_seconds / max(report.wall_seconds, 1e-9),
             "quarantined": len(quarantine),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import pandas as pd
+from pydantic import Field
 
 from orchestration.assets.catalogue import clips, tracks
 from orchestration.failures import explain_failures
@@ -34,9 +35,13 @@ class ConvNetConfig(dg.Config):
     steps_per_epoch: int = 25
     patience: int = 4
     learning_rate: float = 1e-3
-    tracks_per_minibatch: int = 32
+    tracks_per_minibatch: int = 64
     crops_per_track: int = 2
     crop_seconds: float = 4.0
+    domain: str = "magnitude"
+    without: list[str] = Field(default=[])
+    precision: str = "auto"
+    devices: int = 1
     seed: int = 0
 
 
@@ -76,11 +81,13 @@ def convnet_model(config: ConvNetConfig, services: Services) -> Materialized:
     """
     from ml.collection import Collection
     from ml.development import develop_convnet
+    from ml.hardware import Hardware
     from ml.training import plot_history
 
     workspace, registry = services.workspace, services.open_registry()
     collection = Collection.load(workspace.store, workspace.load_table("tracks"))
-    model = develop_convnet(collection, _settings(config), workspace, registry)
+    hardware = Hardware(devices=config.devices)
+    model = develop_convnet(collection, _settings(config), workspace, registry, hardware)
     version = registry.register(model.run_id, model.fingerprint)
     workspace.save_record("convnet_model", model.to_record() | {"version": version.number})
     history = registry.read_history(model.run_id)
@@ -149,4 +156,4 @@ def production_model(services: Services) -> Materialized:
 def _settings(config: ConvNetConfig) -> "TrainingSettings":
     from ml.training_settings import configure
 
-    return configure(**config.model_dump())
+    return configure(**config.model_dump(exclude={"devices"}))

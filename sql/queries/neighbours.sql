@@ -1,8 +1,37 @@
--- Neighbours, and how well the index finds them. See search/index.py and search/verification.py.
+-- Neighbours, and how well the index finds them. See search/similarity.py and
+-- search/verification.py.
 
 -- name: similar_tracks
-SELECT rank, track_id, title, artist, genres, moods, distance, start_ms, end_ms, model_version
-FROM similar_tracks(%s, %s);
+SELECT rank, track_id, title, artist, genres, moods, distance, similarity, start_ms, end_ms,
+       model_version
+FROM similar_tracks(%(track_id)s, k => %(k)s, model_version => %(model_version)s,
+    genres => %(genres)s::text[], moods => %(moods)s::text[],
+    artists_not_in => %(artists_not_in)s::text[], min_duration_s => %(min_duration_s)s,
+    max_duration_s => %(max_duration_s)s, ids => %(ids)s::text[]);
+
+-- name: similar_segments
+SELECT rank, track_id, title, artist, genres, moods, distance, similarity, start_ms, end_ms,
+       model_version
+FROM similar_segments(%(track_id)s, %(start_ms)s, k => %(k)s, model_version => %(model_version)s,
+    genres => %(genres)s::text[], moods => %(moods)s::text[],
+    artists_not_in => %(artists_not_in)s::text[], min_duration_s => %(min_duration_s)s,
+    max_duration_s => %(max_duration_s)s, ids => %(ids)s::text[]);
+
+-- name: similar_to_vector
+SELECT rank, track_id, title, artist, genres, moods, distance, similarity, start_ms, end_ms,
+       model_version
+FROM similar_to_vector(%(vector)s::vector, k => %(k)s, model_version => %(model_version)s,
+    genres => %(genres)s::text[], moods => %(moods)s::text[],
+    artists_not_in => %(artists_not_in)s::text[], min_duration_s => %(min_duration_s)s,
+    max_duration_s => %(max_duration_s)s, ids => %(ids)s::text[]);
+
+-- name: more_like
+SELECT rank, track_id, title, artist, genres, moods, distance, similarity, start_ms, end_ms,
+       model_version
+FROM more_like(%(liked)s::text[], %(disliked)s::text[], k => %(k)s, model_version => %(model_version)s,
+    genres => %(genres)s::text[], moods => %(moods)s::text[],
+    artists_not_in => %(artists_not_in)s::text[], min_duration_s => %(min_duration_s)s,
+    max_duration_s => %(max_duration_s)s, ids => %(ids)s::text[]);
 
 -- name: prepare_recall
 -- A small table would be scanned, and the index never measured: rule the scan out.

@@ -1,5 +1,6 @@
 """Experiments and the model registry on a real MLflow, its store an SQLite file."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -101,15 +102,30 @@ def test_run_that_raises_is_failed(empty: Registry) -> None:
     assert empty.find_run("fails") is None
 
 
-def test_run_that_was_killed_is_closed_by_the_next(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fingerprint", ["same", "another"])
+def test_run_that_was_killed_is_closed_by_the_next(tmp_path: Path, fingerprint: str) -> None:
     subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
     registry = connect(tmp_path)
     (stale,) = registry._search_runs("same", "RUNNING")
-    with registry.start_run("another", "another"):
-        assert status(registry, stale) == "RUNNING", "only a run of the same is closed"
-    with registry.start_run("again", "same") as run:
+    with registry.start_run(f"of {fingerprint}", fingerprint) as run:
         assert status(registry, stale) == "KILLED"
     assert status(registry, run.run_id) == "FINISHED"
+
+
+def test_run_that_is_alive_is_not_closed_by_another(tmp_path: Path) -> None:
+    registry = connect(tmp_path)
+    with registry.start_run("one", "one") as one, connect(tmp_path).start_run("other", "other"):
+        assert status(registry, one.run_id) == "RUNNING"
+    assert status(registry, one.run_id) == "FINISHED"
+
+
+def test_run_of_another_machine_is_not_closed(tmp_path: Path) -> None:
+    registry = connect(tmp_path / "here")
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "here")], check=False)
+    (unknown,) = registry._search_runs("same", "RUNNING")
+    shutil.rmtree(tmp_path / "here" / "running")  # as if its lock had been held elsewhere
+    with registry.start_run("another", "another"):
+        assert status(registry, unknown) == "RUNNING"
 
 
 def test_register_gives_a_run_one_version(empty: Registry, tmp_path: Path) -> None:

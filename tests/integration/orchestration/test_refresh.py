@@ -18,8 +18,9 @@ import pytest
 from numpy.typing import NDArray
 
 from ml.encoders import WEIGHTS_FILE
-from search.index import active_version, list_models, similar_tracks
+from search.index import active_version, list_models
 from search.server import server_url
+from search.similarity import similar_tracks
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Home

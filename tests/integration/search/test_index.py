@@ -1,107 +1,19 @@
-"""Model versions and neighbours, against a naive loop."""
+"""Model versions from their begin to their retirement, and recall."""
 
 import threading
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 from ml.errors import DatabaseError
 from search import index
 from search.database import Database
-from search.load import Segments, load_bucket
+from search.load import load_bucket
 from search.tracks import upsert_tracks
 from search.verification import mark_verified, measure_recall
 
 if TYPE_CHECKING:
     from tests.integration.search.conftest import Catalogue
-
-
-def test_similar_tracks_equal_a_naive_loop(database: Database, catalogue: "Catalogue") -> None:
-    catalogue.serve(database, 1)
-    for track_id in catalogue.frame["track_id"]:
-        found = index.similar_tracks(database, track_id, 10)
-        assert [n.rank for n in found] == list(range(1, 11))
-        expected = catalogue.neighbours(track_id, 10)
-        assert [(n.track_id, n.start_ms) for n in found] == [(i, s) for i, _, s in expected]
-        assert [n.distance for n in found] == pytest.approx([d for _, d, _ in expected], abs=1e-5)
-    first = found[0]
-    assert (first.title, first.artist) == (f"Title of {first.track_id}", "Artist")
-    assert (first.genres, first.moods) == (["jazz", "rock"], [])
-    assert (first.end_ms - first.start_ms, first.model_version) == (10_000, 1)
-
-
-@pytest.mark.parametrize("k", [1, 39, 100, 1000])
-def test_similar_tracks_are_as_many_as_there_are(
-    database: Database, catalogue: "Catalogue", k: int
-) -> None:
-    catalogue.serve(database, 1)
-    track_id = catalogue.frame["track_id"][7]
-    found = [n.track_id for n in index.similar_tracks(database, track_id, k)]
-    assert found == [i for i, _, _ in catalogue.neighbours(track_id, k)]
-    assert len(found) == min(k, 39)
-
-
-def test_similar_tracks_of_a_large_catalogue_use_the_index(
-    large_database: Database, large_catalogue: "Catalogue"
-) -> None:
-    hits = 0
-    queries = large_catalogue.frame["track_id"][:30]
-    with large_database.transaction() as connection:
-        for track_id in queries:
-            statement = "SELECT track_id FROM similar_tracks(%s)"
-            found = {i for (i,) in connection.execute(statement, (track_id,))}
-            assert len(found) == 10
-            hits += len(found & {i for i, _, _ in large_catalogue.neighbours(track_id, 10)})
-        statement = "SELECT pg_stat_get_xact_numscans('embeddings_v1_hnsw'::regclass)"
-        scans = connection.execute(statement).fetchall()[0][0]
-        statement = "SELECT pg_stat_get_xact_numscans('embeddings_v1'::regclass)"
-        table_scans = connection.execute(statement).fetchall()[0][0]
-    assert scans >= len(queries)
-    assert table_scans == 0
-    assert hits >= 0.99 * 10 * len(queries)
-
-
-def test_nearest_segments_are_planned_on_the_index(large_database: Database) -> None:
-    distance = "(embedding <-> (SELECT embedding FROM embeddings_v1 LIMIT 1))"
-    with large_database.transaction() as connection:
-        plans = [
-            str(
-                connection.execute(
-                    f"EXPLAIN SELECT * FROM embeddings_v1 ORDER BY {order} LIMIT 100"
-                ).fetchall()
-            )
-            for order in (distance, f"{distance} + 0")
-        ]
-    assert "Index Scan using embeddings_v1_hnsw" in plans[0]
-    assert "embeddings_v1_hnsw" not in plans[1]
-
-
-def test_similar_tracks_go_on_until_enough_tracks_are_found(
-    large_database: Database, large_catalogue: "Catalogue"
-) -> None:
-    """One track fills the neighbourhood with more segments than a first fetch brings."""
-    frame = large_catalogue.frame
-    query, crowd = frame["track_id"][0], frame["track_id"][1]
-    copies = large_catalogue.embeddings[query].repeat(150, axis=0)
-    starts = 1000 * np.arange(len(copies))
-    segments = Segments([crowd] * len(copies), starts, starts + 1, copies)
-    load_bucket(large_database, 1, int(frame["bucket"][1]), segments, "crowded")
-    found = [n.track_id for n in index.similar_tracks(large_database, query, 10)]
-    assert found[0] == crowd
-    assert len(set(found)) == 10
-
-
-def test_similar_tracks_say_what_is_wrong(database: Database, catalogue: "Catalogue") -> None:
-    upsert_tracks(database, catalogue.frame)
-    known = catalogue.frame["track_id"][0]
-    with pytest.raises(DatabaseError, match=r"no model is active yet \(Run the pipeline"):
-        index.similar_tracks(database, known)
-    catalogue.serve(database, 1)
-    with pytest.raises(DatabaseError, match=r"track nobody is unknown \("):
-        index.similar_tracks(database, "nobody")
-    with pytest.raises(DatabaseError, match="k is 0"):
-        index.similar_tracks(database, known, 0)
 
 
 def test_recall_is_measured_on_the_index(database: Database, catalogue: "Catalogue") -> None:

@@ -9,13 +9,14 @@ import pytest
 from ml.errors import DatabaseError, RegistryError, SoundalikeError
 from ml.workspace import Workspace
 from search.database import Database
-from search.index import activate, active_version, list_models, similar_tracks
+from search.index import activate, active_version, list_models
 from search.publication import (
     activate_production,
     index_production,
     publish_windows,
     recall_report,
 )
+from search.similarity import similar_tracks
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from ml.errors import DatabaseError
-from search import index
 from search.database import Database
+from search.similarity import similar_tracks
 from search.tracks import TrackCounts, upsert_tracks
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ def test_upsert_names_missing_columns(database: Database, catalogue: "Catalogue"
 def test_track_that_is_gone_is_found_no_more(database: Database, catalogue: "Catalogue") -> None:
     catalogue.serve(database, 1)
     query = catalogue.frame["track_id"][0]
-    nearest = index.similar_tracks(database, query, 1)[0].track_id
+    nearest = similar_tracks(database, query, 1)[0].track_id
     rest = catalogue.frame[catalogue.frame["track_id"] != nearest]
     upsert_tracks(database, rest)
-    assert nearest not in {n.track_id for n in index.similar_tracks(database, query, 40)}
+    assert nearest not in {n.track_id for n in similar_tracks(database, query, 40)}
     with pytest.raises(DatabaseError, match="no longer in the catalogue"):
-        index.similar_tracks(database, nearest)
+        similar_tracks(database, nearest)
     upsert_tracks(database, catalogue.frame)
-    assert index.similar_tracks(database, query, 1)[0].track_id == nearest
+    assert similar_tracks(database, query, 1)[0].track_id == nearest

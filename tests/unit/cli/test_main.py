@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 from cli.main import app, main
 
 HEADER = "track_id,path,title,artist,album,genre,mood\n"
-COMMANDS = {"demo", "pipeline", "samples", "dev", "evaluate", "export", "similar", "sql"}
+COMMANDS = {
+    *("demo", "pipeline", "samples", "dev", "evaluate", "export", "similar", "sql", "takedown"),
+}
 
 
 def test_help_names_every_command() -> None:

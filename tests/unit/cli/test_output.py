@@ -14,10 +14,10 @@ from cli.output import (
     to_json,
 )
 from ml.scores import ScoreRow
-from search.index import Neighbour
+from search.similarity import Neighbour
 
 NEIGHBOUR = Neighbour(
-    1, "id [a]", "Night :smile: [live]", "AC[/]DC", ["r&b", "[soul]"], [], 0.25, 5000, 15000, 3
+    1, "id [a]", "Night :smile: [live]", "AC[/]DC", ["r&b", "[soul]"], [], 0.25, 0.9, 5000, 15000, 3
 )
 
 

@@ -1,6 +1,7 @@
 """Decoding agrees with the whole-file computation, and refuses what cannot be used."""
 
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,10 @@ def refusal(path: Path, limits: AudioLimits | None = None) -> AudioError:
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 48_000])
 @pytest.mark.parametrize(
     ("extension", "channels"),
-    [("wav", 1), ("wav", 6), ("flac", 2), ("ogg", 2), ("ogg", 1), ("mp3", 1), ("mp3", 2)],
+    [
+        *(("wav", 1), ("wav", 6), ("flac", 2), ("ogg", 2), ("ogg", 1), ("mp3", 1), ("mp3", 2)),
+        *(("aiff", 2), ("caf", 1), ("w64", 2), ("rf64", 2)),
+    ],
 )
 def test_streamed_decode_equals_whole_file_decode(
     tmp_path: Path, extension: str, channels: int, rate: int
@@ -117,39 +121,18 @@ def test_exactly_ten_seconds_are_enough_and_a_little_less_is_not(tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.mp3", "a.flac", "a.ogg", "a.raw", "a"])
-@pytest.mark.parametrize("size", [0, 1, 10_000])
-def test_random_bytes_are_undecodable_under_any_name(tmp_path: Path, name: str, size: int) -> None:
+@pytest.mark.parametrize("size", [1, 10_000])
+def test_random_bytes_are_no_audio_under_any_name(tmp_path: Path, name: str, size: int) -> None:
     (tmp_path / name).write_bytes(np.random.default_rng(size).bytes(size))
-    assert refusal(tmp_path / name).reason == "undecodable"
+    assert refusal(tmp_path / name).reason == "not_audio"
 
 
-@pytest.mark.parametrize("kept", [0.001, 0.5])
-def test_truncated_flac_is_undecodable(tmp_path: Path, kept: float) -> None:
-    sf.write(tmp_path / "a.flac", tone(440, SAMPLE_RATE, 30), SAMPLE_RATE)
-    content = (tmp_path / "a.flac").read_bytes()
-    (tmp_path / "a.flac").write_bytes(content[: int(kept * len(content))])
-    assert refusal(tmp_path / "a.flac").reason == "undecodable"
-
-
-@pytest.mark.parametrize("extension", ["wav", "ogg"])
-def test_truncated_file_without_a_checksum_is_judged_by_what_is_left(
-    tmp_path: Path, extension: str
-) -> None:
-    path = tmp_path / f"a.{extension}"
-    noise = 0.1 * np.random.default_rng(0).standard_normal(30 * SAMPLE_RATE)
-    sf.write(path, noise, SAMPLE_RATE)
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-    assert len(decode(path)) == pytest.approx(15 * SAMPLE_RATE, rel=0.1)
-    path.write_bytes(content[: len(content) // 4])
-    assert refusal(path).reason == "too_short"
-    path.write_bytes(content[:20])
-    assert refusal(path).reason == "undecodable"
-
-
-def test_directory_and_absent_file_are_undecodable(tmp_path: Path) -> None:
-    assert refusal(tmp_path).reason == "undecodable"
-    assert refusal(tmp_path / "absent.wav").reason == "undecodable"
+def test_name_of_another_format_changes_nothing(tmp_path: Path) -> None:
+    sf.write(tmp_path / "a.wav", sound(16_000, 1), 16_000)
+    expected = decode(tmp_path / "a.wav", BRIEF)
+    for name in ("a.raw", "a.mp3", "a.flac"):
+        shutil.copy(tmp_path / "a.wav", tmp_path / name)
+        assert np.array_equal(decode(tmp_path / name, BRIEF), expected)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +143,8 @@ def test_directory_and_absent_file_are_undecodable(tmp_path: Path) -> None:
         ("sample_rate", AudioLimits(min_seconds=1, min_sample_rate=44_100)),
         ("sample_rate", AudioLimits(min_seconds=1, max_sample_rate=11_025)),
         ("too_short", AudioLimits(min_seconds=6.1)),
+        ("too_many_bytes", AudioLimits(min_seconds=1, max_bytes=500_000)),
+        ("too_many_values", AudioLimits(min_seconds=1, max_values=2 * 6 * 22_050 - 1)),
     ],
 )
 def test_each_limit_has_its_reason(tmp_path: Path, reason: str, limits: AudioLimits) -> None:

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from ml.baseline import BaselineSettings, fit_baseline, summarise_mfcc
+from ml.baseline import WHITENED, BaselineSettings, fit_baseline, summarise_mfcc
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +70,20 @@ def test_fewer_clips_than_coefficients_are_enough_to_fit(clips: NDArray[np.float
     vectors = encoder.encode(torch.from_numpy(clips))
     assert vectors.shape == (90, 128)
     assert torch.allclose(vectors.norm(dim=1), torch.ones(90), atol=1e-5)
+
+
+def test_whitened_means_have_equal_variance_in_every_direction(
+    clips: NDArray[np.float32],
+) -> None:
+    encoder = fit_baseline([clips], WHITENED)
+    features = torch.from_numpy(summarise_mfcc(clips, WHITENED))
+    assert features.shape == (90, 20)
+    assert np.allclose(features, summarise_mfcc(clips, BaselineSettings())[:, :20])
+    projected = (features - encoder.tensors["mean"]) @ encoder.tensors["components"].T
+    assert np.abs(np.cov(projected.numpy(), rowvar=False) - np.eye(20)).max() < 0.01
+
+
+def test_whitening_few_clips_keeps_only_what_varies(clips: NDArray[np.float32]) -> None:
+    vectors = fit_baseline([clips[:8]], WHITENED).encode(torch.from_numpy(clips))
+    assert torch.isfinite(vectors).all()
+    assert vectors.any(0).sum() == 7

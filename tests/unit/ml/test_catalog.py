@@ -77,11 +77,11 @@ def reason_of(folder: Path, rejected: dict[str, str]) -> str:
         (row(path=""), "missing_path"),
         (row(path="  "), "missing_path"),
         (row(path="absent.wav"), "missing_file"),
-        (row(path="."), "missing_file"),
+        (row(path="."), "not_a_file"),
         (row(path="a.wav/b"), "missing_file"),
         (row(path="x" * 300 + ".wav"), "missing_file"),
         (row(path="../outside.wav"), "outside_root"),
-        (row(path="/etc/passwd"), "outside_root"),
+        (row(path="/etc/passwd"), "absolute_path"),
         (row(path="sub/../../outside.wav"), "outside_root"),
         (row("", ""), "missing_id"),
         (row("good", ""), "duplicate_id"),
@@ -99,7 +99,7 @@ def test_row_is_rejected_for_the_first_reason_that_applies(
 def test_link_that_leaves_the_folder_is_rejected(folder: Path) -> None:
     (folder.parent / "outside.wav").write_bytes(b"audio")
     (folder / "link.wav").symlink_to(folder.parent / "outside.wav")
-    assert reason_of(folder, row(path="link.wav")) == "outside_root"
+    assert reason_of(folder, row(path="link.wav")) == "link_outside_root"
 
 
 def test_link_within_the_folder_is_used(folder: Path) -> None:
@@ -288,3 +288,13 @@ def test_usable_and_rejected_rows_are_all_rows(
     for path in catalog.tracks["path"]:
         assert os.path.realpath(path).startswith(os.path.realpath(folder) + os.sep)
         assert Path(path).is_file()
+
+
+def test_track_that_was_taken_down_is_rejected_whatever_its_row_says(folder: Path) -> None:
+    rows = [row("1"), row("2"), row("2", "b.wav", title="again")]
+    pd.DataFrame(rows).to_csv(folder / "tracks.csv", index=False)
+    catalog = read_catalog(str(folder / "tracks.csv"), {"2", "nobody"})
+    assert catalog.tracks["track_id"].tolist() == ["1"]
+    assert catalog.rejected["reason"].iloc[0] == "taken_down"
+    assert catalog.rejected["track_id"].tolist() == ["2", "2"]
+    assert "--undo" in catalog.rejected["remedy"].iloc[0]

@@ -71,6 +71,7 @@ def test_fingerprint_ignores_the_order_and_sees_clips_and_labels(collection: Col
         return Collection(collection.store, changed).fingerprint
 
     assert of(shuffled) == fingerprint
+    assert of(clips.assign(fingerprint="touched")) == fingerprint
     first = pd.Series(np.arange(len(clips)) == 0)
     others = [
         clips.iloc[1:],
@@ -79,7 +80,7 @@ def test_fingerprint_ignores_the_order_and_sees_clips_and_labels(collection: Col
             clips.assign(**{name: clips[name].mask(first, pd.Series([value]))})
             for name, value in {
                 "artist": "another",
-                "fingerprint": "another",
+                "content": "another",
                 "genres": ["x"],
                 "moods": ["x"],
             }.items()

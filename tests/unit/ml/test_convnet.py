@@ -9,14 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from ml.convnet import (
+    BandStatistics,
+    Compact,
     ConvNet,
     ConvNetSettings,
     SeparableBlock,
     Variant,
-    build_compact,
     count_parameters,
     seed_weights,
 )
+from ml.spectrogram import mel_spectrogram
 
 SOUND = torch.randn(2, 40_000, generator=torch.Generator().manual_seed(0)) / 10
 SOUND[1] = torch.sin(torch.arange(40_000) / 10)
@@ -66,13 +68,13 @@ def test_seed_decides_the_weights_and_the_global_generator_is_left_alone(
 
 
 def test_widths_are_the_channels_of_the_stages() -> None:
-    network = build_compact((4, 8, 16))
+    network = Compact((4, 8, 16), bands=32)
     image = torch.randn(2, 3, 32, 40)
     shapes = []
-    for stage in list(network)[:-1]:
+    for stage in list(network.features)[:-1]:
         image = stage(image)
         shapes.append(tuple(image.shape[1:]))
-    assert shapes == [(4, 16, 20), (8, 8, 10), (16, 4, 5)]
+    assert shapes == [(4, 16, 10), (8, 8, 5), (16, 4, 3)]
 
 
 def test_block_adds_its_input_only_where_shapes_agree() -> None:
@@ -85,6 +87,30 @@ def test_block_adds_its_input_only_where_shapes_agree() -> None:
         y = block(image)
         assert y.shape == (2, outputs, 8 // stride, 8 // stride)
         assert torch.equal(y, image if residual else torch.zeros_like(y))
+
+
+def test_statistics_are_those_of_each_band_over_time() -> None:
+    image = torch.randn(2, 3, 5, 40)
+    statistics = BandStatistics()(image).view(2, 2, 3, 5)
+    for clip, channel, band in ((0, 0, 0), (1, 2, 4)):
+        row = image[clip, channel, band].numpy()
+        assert statistics[clip, 0, channel, band].item() == pytest.approx(row.mean(), abs=1e-5)
+        assert statistics[clip, 1, channel, band].item() == pytest.approx(row.std(), abs=1e-3)
+
+
+def test_statistics_of_silence_have_a_gradient() -> None:
+    image = torch.zeros(1, 3, 4, 10, requires_grad=True)
+    BandStatistics()(image).sum().backward()
+    assert image.grad is not None
+    assert torch.isfinite(image.grad).all()
+
+
+def test_waveform_and_its_mel_spectrogram_give_the_same_vector(
+    tiny_encoder: ConvNetSettings,
+) -> None:
+    network = seed_weights(tiny_encoder, 0).eval()
+    mel = mel_spectrogram(SOUND, tiny_encoder.spectrogram)
+    assert torch.equal(network.embed_mel(mel), network(SOUND))
 
 
 def test_parameters_are_counted(tiny_encoder: ConvNetSettings) -> None:

@@ -60,6 +60,36 @@ def test_paper_effects_have_no_gain_and_no_tilt() -> None:
     p = draw(PAPER_EFFECTS, 1000)
     assert not p.gain_db.any()
     assert not p.tilt.any()
+    assert p.lowpass.isinf().all()
+
+
+def test_lowpass_is_drawn_in_its_range_and_changes_no_other_draw() -> None:
+    without = tensors(draw(EffectSettings(), 20_000))
+    with_it = tensors(draw(EffectSettings(lowpass_probability=0.5), 20_000))
+    cutoffs = with_it.pop("lowpass")
+    assert without.pop("lowpass").isinf().all()
+    assert all(torch.equal(with_it[name], values) for name, values in without.items())
+    drawn = cutoffs[cutoffs.isfinite()]
+    assert len(drawn) / len(cutoffs) == pytest.approx(0.5, abs=0.02)
+    assert 3000 <= drawn.min() < 3030
+    assert 7430 < drawn.max() <= 7500
+    assert float(drawn.log().mean()) == pytest.approx(math.log(3000 * 7500) / 2, abs=0.01)
+
+
+def test_draws_of_a_seed_stay_what_they_were() -> None:
+    p = draw(EffectSettings(), 3, seed=4)
+    rows = [
+        [-0.36194, 0.206935, 0.251795],
+        [1.104217, 0.810105, 1.130673],
+        [1.069841, 0.0, 0.014758],
+        [0.0, 0.0, 0.0],
+        [-14.61463, -17.973599, -15.085233],
+        [5.819914, 0.0, 2.503914],
+        [0.0, 0.829293, 0.0],
+    ]
+    expected = torch.tensor(rows, dtype=torch.float64)
+    drawn = torch.stack([p.shift, p.rate, p.semitones, p.decay, p.wet_db, p.gain_db, p.tilt])
+    torch.testing.assert_close(drawn, expected, rtol=0, atol=1e-5)
 
 
 def test_log_uniform_rates_are_symmetric() -> None:
@@ -70,7 +100,13 @@ def test_log_uniform_rates_are_symmetric() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"noise_probability": 1.1}, {"rate": (1.2, 0.8)}, {"rate": (0.0, 1)}, {"noise_truncation": 0}],
+    [
+        {"noise_probability": 1.1},
+        {"rate": (1.2, 0.8)},
+        {"rate": (0.0, 1)},
+        {"noise_truncation": 0},
+        {"lowpass_hz": (0.0, 9.0)},
+    ],
 )
 def test_settings_refuse_what_cannot_be(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must"):

@@ -1,5 +1,7 @@
 """Batched embedding equals a loop, and windows cover every moment."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from ml.audio import SAMPLE_RATE
 from ml.audio_store import CLIP_SAMPLES
 from ml.collection import Collection
 from ml.convnet import ConvNetSettings, seed_weights
-from ml.embedding import BATCH_CLIPS, embed_clips, place_windows, read_batches
+from ml.embedding import BATCH_CLIPS, embed_clips, place_windows, read_ahead, read_batches
 from ml.encoders import ConvNetEncoder
 
 
@@ -46,6 +48,30 @@ def test_batches_hold_every_clip_in_order(collection: Collection, size: int) -> 
     assert together.shape == (10, CLIP_SAMPLES)
     assert together.dtype == np.float32
     assert np.abs(together).max() <= 1
+
+
+@given(st.lists(st.integers() | st.none()))
+def test_reading_ahead_changes_nothing(items: list[int | None]) -> None:
+    assert list(read_ahead(iter(items))) == items
+
+
+def test_reading_ahead_makes_one_item_more_than_was_asked_for() -> None:
+    made = []
+    reader = read_ahead(made.append(n) or n for n in range(9))  # type: ignore[func-returns-value]
+    assert next(reader) == 0
+    reader.close()  # waits for what is being made
+    assert made == [0, 1]
+
+
+def test_reading_ahead_passes_errors_on_after_what_came_before() -> None:
+    def fail_second() -> Iterator[int]:
+        yield 1
+        raise OSError("gone")
+
+    reader = read_ahead(fail_second())
+    assert next(reader) == 1
+    with pytest.raises(OSError, match="gone"):
+        next(reader)
 
 
 @given(st.integers(0, 60 * SAMPLE_RATE), st.integers(SAMPLE_RATE // 2, CLIP_SAMPLES))

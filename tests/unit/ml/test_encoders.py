@@ -110,12 +110,12 @@ np.save(folder / "vectors.npy", load_encoder(folder).encode(sound).numpy())
 """
 
 
-def test_another_process_gives_the_same_vectors(convnet: Encoder, tmp_path: Path) -> None:
+def test_another_process_gives_the_same_vectors(encoder: Encoder, tmp_path: Path) -> None:
     np.save(tmp_path / "sound.npy", SOUND.numpy())
-    save_encoder(convnet, tmp_path)
+    save_encoder(encoder, tmp_path)
     subprocess.run([sys.executable, "-c", ENCODE, str(tmp_path)], check=True)
     vectors = np.load(tmp_path / "vectors.npy")
-    assert np.abs(vectors - convnet.encode(SOUND).numpy()).max() < 1e-6
+    assert np.abs(vectors - encoder.encode(SOUND).numpy()).max() < 1e-5
 
 
 def test_random_encoder_comes_back(tmp_path: Path) -> None:

@@ -241,6 +241,24 @@ def test_interval_covers_the_score_and_narrows_with_more_tracks() -> None:
     assert widths[1] < 0.6 * widths[0]
 
 
+def test_interval_holds_the_expected_score_as_often_as_it_says() -> None:
+    """Few tracks: a resample's own score is higher by a third of what tells encoders apart."""
+    settings = EvaluationSettings(
+        protocols=("paper", "xt"), annotations=("genre",), draws=1, resamples=100, workers=1
+    )
+    labels = catalogue(tracks=18)
+    found: dict[str, list[Score]] = {"paper": [], "xt": []}
+    for seed in range(100):
+        for score in evaluate(embed(labels, seed, signal=0.4), labels, settings):
+            found[score.protocol].append(score)
+    for protocol, scores in found.items():
+        expected = np.mean([score.map for score in scores])
+        held = np.mean([score.low <= expected <= score.high for score in scores])
+        assert 0.88 <= held <= 0.99, protocol
+    lifted = [score.replicates.mean() - score.map for score in found["paper"]]
+    assert np.mean(lifted) > 0.01  # what the interval takes out
+
+
 def test_difference_is_paired_and_excludes_zero_only_when_it_is_clear() -> None:
     labels = catalogue(tracks=60)
     settings = EvaluationSettings(protocols=("paper",), annotations=("genre",))
@@ -357,7 +375,7 @@ def scores() -> dict[str, list[Score]]:
 def test_rows_are_the_reports_and_survive_json(scores: dict[str, list[Score]]) -> None:
     rows = to_rows(scores)
     keys = ["encoder", "protocol", "annotation", "map", "low", "high", "chance", "n"]
-    assert all(list(row) == keys for row in rows)
+    assert all(list(row) == [*keys, "spread", "details"] for row in rows)
     assert json.loads(json.dumps(rows, allow_nan=False)) == rows
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ml import interpolation
 from ml.interpolation import LEAD, interpolate, span
 
 
@@ -32,3 +33,11 @@ def test_interpolate_at_step_one_copies() -> None:
 def test_interpolate_refuses_a_short_signal() -> None:
     with pytest.raises(ValueError, match="must have"):
         interpolate(torch.zeros(1, 100), torch.ones(1), 100)
+
+
+def test_compiled_reading_is_that_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = torch.tensor([0.8409, 1.0, 1.1892], dtype=torch.float64)
+    signal = torch.randn(3, span(1.1892, 50_000), generator=torch.Generator().manual_seed(0))
+    compiled = interpolate(signal, step, 50_000)
+    monkeypatch.setattr(interpolation, "compiled", lambda _: False)
+    torch.testing.assert_close(compiled, interpolate(signal, step, 50_000), rtol=0, atol=1e-5)

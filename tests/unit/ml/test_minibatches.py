@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,15 @@ from torch.utils.data import DataLoader
 from ml.audio import SAMPLE_RATE, Int16, to_float
 from ml.audio_store import AudioStore
 from ml.collection import Collection
+from ml.cores import limit_threads
 from ml.effects import EffectSettings
-from ml.minibatches import Minibatch, Minibatches, MinibatchSettings
+from ml.minibatches import Draws, Minibatches, MinibatchSettings
+from ml.rendering import Domain, Minibatch, render
+from ml.spectrogram import SpectrogramSettings, mel_spectrogram
 from ml.splits import hash_track
-from ml.triplet_module import limit_threads
 
 SAMPLES = SAMPLE_RATE
+SPECTROGRAM = SpectrogramSettings(n_fft=1024, hop=512, n_mels=32)
 SETTINGS = MinibatchSettings(tracks=6, crops=2, genre_group=2)
 
 
@@ -40,7 +44,7 @@ def minibatches(
     settings: MinibatchSettings = SETTINGS,
     samples: int = SAMPLES,
 ) -> Minibatches:
-    return Minibatches(collection, samples, settings, EffectSettings(), seed, epoch)
+    return Minibatches(collection, samples, settings, EffectSettings(), SPECTROGRAM, seed, epoch)
 
 
 def same(one: Minibatch, other: Minibatch) -> bool:
@@ -58,12 +62,13 @@ def labelled(genres: list[list[str]], store: AudioStore) -> Collection:
 
 def test_minibatch_has_the_stated_shapes(collection: Collection) -> None:
     batch = minibatches(collection.of("train"))[0]
-    assert batch.waveform.shape == (24, SAMPLES)
-    assert batch.waveform.dtype == torch.float32
+    assert batch.mel.shape == (24, 32, 1 + SAMPLES // 512)
+    assert batch.mel.dtype == torch.float32
     assert batch.source.tolist() == [*range(12), *range(12)]
     assert batch.genres.shape == (24, 2)
     assert batch.moods.shape == (24, 2)
-    assert torch.isfinite(batch.waveform).all()
+    assert torch.isfinite(batch.mel).all()
+    assert (batch.mel >= 0).all()
 
 
 def test_minibatch_is_a_function_of_seed_epoch_and_step(collection: Collection) -> None:
@@ -90,7 +95,7 @@ def test_loader_processes_make_no_difference(collection: Collection) -> None:
 def test_labels_and_sound_are_those_of_the_track(collection: Collection) -> None:
     training = collection.of("train")
     tracks = training.tracks
-    batch = minibatches(training)[0]
+    batch, draw = minibatches(training)[0], minibatches(training).draw(0)
     for place, track in enumerate(batch.track.tolist()):
         row = tracks.iloc[track]
         assert batch.genres[place].tolist() == [name in row.genres for name in ("buzz", "tone")]
@@ -98,20 +103,40 @@ def test_labels_and_sound_are_those_of_the_track(collection: Collection) -> None
     for place in range(12):
         row = tracks.iloc[int(batch.track[place])]
         whole = to_float(training.store.read(row.digest, 0, row.samples))
-        crop = batch.waveform[place].numpy()
+        crop = draw.plain[place].numpy()
         starts = np.flatnonzero(whole[: len(whole) - SAMPLES + 1] == crop[0])
         assert any(np.array_equal(whole[start:][:SAMPLES], crop) for start in starts)
 
 
 def test_second_half_is_the_first_transformed(collection: Collection) -> None:
-    plain, transformed = minibatches(collection.of("train"))[0].waveform.chunk(2)
-    assert (plain != transformed).any(dim=1).float().mean() > 0.8
+    epoch = minibatches(collection.of("train"))
+    plain, transformed = epoch[0].mel.chunk(2)
+    assert torch.equal(plain, mel_spectrogram(epoch.draw(0).plain, SPECTROGRAM))
+    assert (plain != transformed).any(2).any(1).float().mean() > 0.8
+
+
+@pytest.mark.parametrize("domain", ["waveform", "magnitude"])
+def test_transformed_half_is_nearer_its_source_than_other_tracks(
+    collection: Collection, domain: Domain
+) -> None:
+    draw = minibatches(collection.of("train")).draw(0)
+    batch = render(draw, SPECTROGRAM, domain)
+    plain, transformed = torch.log(batch.mel + 1e-3).mean(2).chunk(2)
+    distance = torch.cdist(transformed, plain)
+    other = batch.track[:12, None] != batch.track[:12]
+    nearer = distance.diagonal()[:, None] < distance.masked_fill(~other, torch.inf)
+    assert nearer.float().mean() > 0.8
+
+
+def test_unknown_domain_is_refused() -> None:
+    with pytest.raises(ValueError, match="domain must be one of"):
+        MinibatchSettings(domain=cast("Domain", "cepstrum"))
 
 
 def test_crops_of_a_track_are_drawn_anew(collection: Collection) -> None:
-    batch = minibatches(collection.of("train"))[0]
-    assert (batch.track[0:12:2] == batch.track[1:12:2]).all()
-    assert (batch.waveform[0:12:2] != batch.waveform[1:12:2]).any(dim=1).all()
+    draw = minibatches(collection.of("train")).draw(0)
+    assert (draw.track[0::2] == draw.track[1::2]).all()
+    assert (draw.plain[0::2] != draw.plain[1::2]).any(dim=1).all()
 
 
 def test_tracks_are_distinct_and_all_are_drawn_in_time(collection: Collection) -> None:
@@ -152,7 +177,7 @@ def test_track_shorter_than_a_crop_is_repeated(tmp_path: Path) -> None:
     store.write_audio(hash_track("000"), sound)
     training = labelled([["x"]], store)
     training = Collection(store, training.clips.assign(samples=len(sound)))
-    wave = minibatches(training)[0].waveform[0].numpy()
+    wave = minibatches(training).draw(0).plain[0].numpy()
     assert len(wave) == SAMPLES
     assert np.array_equal(wave[1000:], wave[:-1000])
     assert set(np.rint(wave * 32_767).astype(int)) == set(range(1, 1001))
@@ -162,10 +187,18 @@ def test_only_the_tracks_of_the_collection_are_opened(collection: Collection) ->
     store = WatchedStore(collection.store.root)
     training = Collection(store, collection.of("train").clips)
     for step in range(4):
-        minibatches(training)[step]
+        minibatches(training).draw(step)
     assert set(store.opened) == set(training.clips["digest"])
 
 
 def test_epoch_has_as_many_steps_as_asked(collection: Collection) -> None:
     settings = MinibatchSettings(steps=7)
     assert len(minibatches(collection.of("train"), settings=settings)) == 7
+
+
+def test_draws_rendered_later_are_the_same_minibatches(collection: Collection) -> None:
+    epoch = minibatches(collection.of("train"))
+    draws = Draws(epoch)
+    assert len(draws) == len(epoch)
+    later = render(draws[1].to(torch.device("cpu")), SPECTROGRAM, "magnitude")
+    assert same(later, epoch[1])

@@ -4,6 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
+from ml import noise
 from ml.noise import truncated_normal, uniform
 
 SEEDS = torch.tensor([0, 1, 2, 12345, 2**61 + 7])
@@ -47,3 +48,14 @@ def test_truncated_normal_is_white() -> None:
     power = torch.fft.rfft(numbers).abs().square()[:, 1:-1]
     bands = power.unflatten(1, (-1, 1057)).mean(2) / power.mean(1, keepdim=True)
     assert (bands - 1).abs().max() < 6 / 1057**0.5
+
+
+@pytest.mark.parametrize("truncation", [0.5, 2.0, 5.0])
+def test_compiled_noise_is_that_of_torch(
+    truncation: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = truncated_normal(SEEDS, 100_000, 1, truncation)
+    monkeypatch.setattr(noise, "compiled", lambda _: False)
+    torch.testing.assert_close(
+        compiled, truncated_normal(SEEDS, 100_000, 1, truncation), rtol=0, atol=2e-6
+    )

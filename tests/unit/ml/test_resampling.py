@@ -60,9 +60,14 @@ def test_resampled_precision_is_unknown_where_a_kind_of_pair_is_gone() -> None:
 
 
 def test_interval_holds_the_middle_of_the_replicates() -> None:
-    low, high = interval(np.append(np.arange(101.0), np.nan), 0.9)
+    low, high = interval(np.append(np.arange(101.0), np.nan), 50, 0.9)
     assert (low, high) == pytest.approx((5, 95))
 
 
+def test_interval_takes_out_what_resampling_adds_to_the_score() -> None:
+    low, high = interval(np.arange(101.0), 47, 0.9)
+    assert (low, high) == pytest.approx((2, 92))
+
+
 def test_interval_of_nothing_is_unknown() -> None:
-    assert np.isnan(interval(np.empty(0), 0.95)).all()
+    assert np.isnan(interval(np.empty(0), 0.5, 0.95)).all()

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,36 +12,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from ml.audio import Int16
-from ml.audio_store import CLIP_SAMPLES, AudioStore
+from ml.audio import SAMPLE_RATE
+from ml.audio_store import AudioStore
 from ml.collection import Collection
+from ml.cores import limit_threads
 from ml.encoders import ConvNetEncoder
 from ml.errors import TrainingError
-from ml.minibatches import Minibatches
 from ml.training import plot_history, train_convnet
 from ml.training_settings import TrainingSettings, configure
-from ml.triplet_module import (
-    MONITOR,
-    TripletModule,
-    anneal,
-    limit_threads,
-    summarise,
-    validate,
-)
+from ml.triplet_module import TripletModule, anneal
 from ml.triplets import PRESETS
-
-
-@dataclass(frozen=True)
-class GuardedStore(AudioStore):
-    """A store in which opening other tracks than those allowed is an error."""
-
-    allowed: frozenset[str] = field(default_factory=frozenset)
-
-    def read(self, digest: str, start: int = 0, samples: int = CLIP_SAMPLES) -> Int16:
-        """Read what is allowed."""
-        if digest not in self.allowed:
-            raise AssertionError(f"opened {digest}")
-        return super().read(digest, start, samples)
+from ml.validation import MONITOR, is_over, summarise, validate
+from tests.unit.ml.conftest import SECONDS
 
 
 @dataclass
@@ -101,9 +84,8 @@ def test_each_epoch_is_reported(run: tuple[Any, list[dict[str, float]]]) -> None
 def test_steps_on_one_minibatch_lower_its_loss(
     collection: Collection, tiny_training: TrainingSettings
 ) -> None:
-    training, parts = collection.of("train"), tiny_training
-    module = TripletModule(training, parts)
-    batch = Minibatches(training, parts.crop_samples, parts.minibatch, parts.effects, 0, 0)[0]
+    module = TripletModule(collection.of("train"), tiny_training)
+    batch = module.make_minibatches(0)[0]
     optimizer = torch.optim.Adam(module.parameters(), 3e-3)
     losses = []
     for _ in range(30):
@@ -114,7 +96,7 @@ def test_steps_on_one_minibatch_lower_its_loss(
         losses.append(float(loss.detach()))
     assert np.mean(losses[-5:]) < 0.75 * losses[0]
     assert module.sums["loss"] == pytest.approx(sum(losses))
-    assert module.sums["clips"] == 30 * len(batch.waveform)
+    assert module.sums["clips"] == 30 * len(batch.mel)
 
 
 def test_the_best_epoch_by_validation_is_returned(
@@ -138,25 +120,31 @@ def test_training_stops_when_validation_no_longer_improves(
     assert maps[-1] <= max(maps[:-1])
 
 
+def keep_audio(collection: Collection, digests: Collection, root: Path) -> Collection:
+    """Copy the collection's store, with the audio of some clips alone."""
+    store = AudioStore(root)
+    for digest in digests.clips["digest"].unique():
+        store.write_audio(digest, collection.store.read(digest, 0, SECONDS * SAMPLE_RATE))
+    return Collection(store, collection.clips)
+
+
 def test_test_tracks_are_never_opened(
-    collection: Collection, tiny_training: TrainingSettings
+    collection: Collection, tiny_training: TrainingSettings, tmp_path: Path
 ) -> None:
-    allowed = frozenset(collection.of("train", "validation").clips["digest"])
-    guarded = Collection(GuardedStore(collection.store.root, allowed), collection.clips)
-    train(guarded, replace(tiny_training, epochs=1))
-    with pytest.raises(AssertionError, match="opened"):  # the guard itself is awake
-        validate(TripletModule(guarded, tiny_training).network, guarded.of("test"))
+    # Absent files prove it for the loader processes too.
+    without = keep_audio(collection, collection.of("train", "validation"), tmp_path)
+    train(without, replace(tiny_training, epochs=1))
+    with pytest.raises(FileNotFoundError):  # they are absent indeed
+        validate(TripletModule(without, tiny_training).network, without.of("test"))
 
 
 def test_validation_tracks_are_not_learned_from(
-    collection: Collection, tiny_training: TrainingSettings
+    collection: Collection, tiny_training: TrainingSettings, tmp_path: Path
 ) -> None:
-    allowed = frozenset(collection.of("train").clips["digest"])
-    guarded = Collection(GuardedStore(collection.store.root, allowed), collection.clips)
+    training = keep_audio(collection, collection.of("train"), tmp_path).of("train")
     history = History()
-    train_convnet(
-        guarded.of("train"), collection.of("validation"), replace(tiny_training, epochs=1), history
-    )
+    settings = replace(tiny_training, epochs=1)
+    train_convnet(training, collection.of("validation"), settings, history)
     assert len(history.epochs) == 1
 
 
@@ -192,13 +180,55 @@ def test_learning_rate_stays_within_bounds_for_any_run(steps: int, warmup: float
 
 
 def test_summary_is_the_mean_over_steps_and_the_rate() -> None:
-    sums = {"loss": 6.0, "loss/genre": 3.0, "triplets/genre": 30.0, "clips": 120.0}
-    assert summarise(sums, 3, 2.0) == {
+    sums = {"loss": 6.0, "loss/genre": 3.0, "triplets/genre": 30.0, "pairs/genre": 120.0}
+    assert summarise({**sums, "clips": 120.0}, 3, 2.0) == {
         "loss": 2.0,
         "loss/genre": 1.0,
         "triplets/genre": 10.0,
+        "pairs/genre": 40.0,
+        "active/genre": 0.25,
         "clips_per_second": 60.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("maps", "over"),
+    [
+        ([], False),
+        ([0.3], False),
+        ([0.3, 0.2], False),
+        ([0.3, 0.2, 0.3], True),  # as good is not better
+        ([0.3, 0.2, 0.4], False),
+        ([0.1, 0.2, 0.3, 0.4, 0.5], True),
+    ],
+)
+def test_training_is_over_after_its_epochs_or_its_patience(
+    tiny_training: TrainingSettings, maps: list[float], over: bool
+) -> None:
+    settings = replace(tiny_training, epochs=5, patience=2)
+    assert is_over([{MONITOR: value} for value in maps], settings) == over
+
+
+def test_progress_is_told_within_a_long_epoch(
+    collection: Collection,
+    tiny_training: TrainingSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("ml.validation.LINE_SECONDS", 0.0)
+    with caplog.at_level("INFO", "ml.validation"):
+        train(collection, replace(tiny_training, epochs=1))
+    lines = [m for m in caplog.messages if "steps of epoch 1" in m]
+    assert [line[:6] for line in lines] == ["1 of 3", "2 of 3", "3 of 3"]
+    assert all("s left" in line for line in lines)
+
+
+def test_global_generator_is_left_alone(
+    collection: Collection, tiny_training: TrainingSettings
+) -> None:
+    before = torch.get_rng_state()
+    train(collection, replace(tiny_training, epochs=1))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_epoch_without_any_triplet_is_refused() -> None:
@@ -243,9 +273,18 @@ def test_flat_names_become_settings() -> None:
     assert (settings.epochs, settings.seed, settings.crop_samples) == (7, 3, 40_000)
 
 
+def test_terms_are_switched_off_by_name() -> None:
+    triplets = configure(**FLAT, without=["mood", "genre"]).triplets
+    assert (triplets.genre, triplets.mood) == (0, 0)
+    assert triplets.track == PRESETS[FLAT["objective"]].track
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"without": ["tempo"]}, r"No terms \['tempo'\]: use some of .*mood"),
+        ({"precision": "half"}, "No precision 'half': use one of .*bf16"),
+        ({"domain": "cepstrum"}, "No domain 'cepstrum': use one of .*magnitude"),
         ({"variant": "resnet"}, "No ConvNet variant 'resnet': use one of .*compact"),
         ({"objective": "papr"}, "No objective 'papr': use one of .*paper"),
     ],

@@ -1,15 +1,21 @@
-"""The vocoder's physics: pitch, duration, loudness, silence, aliasing."""
+"""The vocoder's physics, by both routes: pitch, duration, loudness, silence, aliasing."""
 
 import math
+from functools import lru_cache
 
 import pytest
 import torch
 from torch import Tensor
 
+from ml import vocoder
 from ml.vocoder import change_rate_and_pitch
 
 RATE = 16_000
-SECOND = torch.arange(RATE) / RATE
+
+
+@pytest.fixture(params=[True, False], ids=["compiled", "torch"], autouse=True)
+def _route(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vocoder, "compiled", lambda _: request.param)
 
 
 def play(waveform: Tensor, rate: float, semitones: float, samples: int, start: int = 0) -> Tensor:
@@ -59,6 +65,11 @@ def test_stretch_spaces_bursts_by_its_rate(rate: float, semitones: float) -> Non
 
 def music(seconds: float) -> Tensor:
     """Chords with harmonics, decaying strokes and a little noise: (3, samples)."""
+    return _make_music(seconds).clone()
+
+
+@lru_cache
+def _make_music(seconds: float) -> Tensor:
     generator = torch.Generator().manual_seed(5)
     time = torch.arange(int(seconds * RATE)) / RATE
     voices = []
@@ -110,3 +121,25 @@ def test_vocoder_reads_from_the_other_end_beyond_the_input() -> None:
     noise = torch.randn(1, RATE, generator=torch.Generator().manual_seed(2))
     output = play(noise, 1.25, 0, RATE, start=-RATE // 2)
     assert output.view(10, -1).square().mean(1).min() > 0.5
+
+
+def measure_bands(waveform: Tensor) -> Tensor:
+    """Logarithmic power in 25 bands of equal width: (B, 25)."""
+    window = torch.hann_window(2048)
+    spectra = torch.stft(waveform, 2048, window=window, return_complex=True).abs()
+    return spectra.reshape(len(waveform), 25, -1).square().mean(2).log10()
+
+
+def test_compiled_vocoder_is_that_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Where a locked phase is the difference of nearly equal numbers, rounding decides it, and in
+    # noise that spreads: sound with partials stays the same for seconds, noise for a while.
+    waveform = torch.cat(
+        [music(3), torch.randn(1, 3 * RATE, generator=torch.Generator().manual_seed(1))]
+    )
+    monkeypatch.setattr(vocoder, "compiled", lambda _: True)
+    compiled = play(waveform, 0.9, 2, 2 * RATE, start=-1000)
+    monkeypatch.setattr(vocoder, "compiled", lambda _: False)
+    by_torch = play(waveform, 0.9, 2, 2 * RATE, start=-1000)
+    torch.testing.assert_close(compiled[:, :4000], by_torch[:, :4000], rtol=0, atol=1e-3)
+    bands = [measure_bands(sound) for sound in (compiled, by_torch)]
+    assert (bands[0] - bands[1]).abs().max() < 0.05

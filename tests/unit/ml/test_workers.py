@@ -35,7 +35,7 @@ def test_work_happens_in_other_processes() -> None:
 
 
 def test_error_of_a_worker_reaches_the_caller_and_workers_end(tmp_path: Path) -> None:
-    with pytest.raises(AudioError, match="replace the file"):
+    with pytest.raises(AudioError, match="put it back"):
         list(map_in_parallel(decode, [tmp_path / "absent.wav"], 2))
     assert not running_workers()
 

@@ -1,0 +1,41 @@
+"""Recipes that the quality benchmark compares: the default, and what differs from it in one thing.
+
+Each earns its place, or loses it, on the same folds in the same CPU-minutes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from ml.effects import EffectSettings
+from ml.minibatches import MinibatchSettings
+from ml.training_settings import TrainingSettings
+from ml.triplets import PRESETS, TripletSettings
+
+Recipe = Callable[[TrainingSettings], TrainingSettings]
+
+
+def _with_triplets(triplets: TripletSettings) -> Recipe:
+    return lambda usual: replace(usual, triplets=triplets)
+
+
+def _with_effects(change: Callable[[EffectSettings], EffectSettings]) -> Recipe:
+    return lambda usual: replace(usual, effects=change(usual.effects))
+
+
+def _with_minibatch(change: Callable[[MinibatchSettings], MinibatchSettings]) -> Recipe:
+    return lambda usual: replace(usual, minibatch=change(usual.minibatch))
+
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        **{name: _with_triplets(triplets) for name, triplets in PRESETS.items()},
+        "waveform": _with_minibatch(lambda m: replace(m, domain="waveform")),
+        "no-gain": _with_effects(lambda e: replace(e, gain_probability=0)),
+        "no-tilt": _with_effects(lambda e: replace(e, tilt_probability=0)),
+        "lowpass": _with_effects(lambda e: replace(e, lowpass_probability=0.5)),
+        "half-minibatch": _with_minibatch(lambda m: replace(m, tracks=m.tracks // 2)),
+        "weight-decay": lambda usual: replace(usual, weight_decay=1e-4),
+    }
+)
+"""By name: the presets of the objective, then changes of the default."""

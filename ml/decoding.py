@@ -1,0 +1,163 @@
+"""Decode tracks into the audio store, in worker processes: a bad file costs its own track."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import xxhash
+
+from ml.audio import AudioLimits, Int16
+from ml.audio_store import AudioStore
+from ml.errors import AudioError
+from ml.isolation import WorkerFailure, WorkerLimits, map_isolated
+
+Decoder = Callable[[Path, AudioLimits], Iterator[Int16]]
+"""Gives a file's samples block by block, or raises an AudioError."""
+
+_CRASHED, _TIMEOUT, _MEMORY = "decoder_crashed", "decoder_timeout", "decoder_memory"
+WORKER_REASONS = (_CRASHED, _TIMEOUT, _MEMORY)
+"""Reason codes of files on which a worker failed."""
+
+_HASH_BYTES = 1 << 20
+
+
+class Task(NamedTuple):
+    """One track to decode."""
+
+    track_id: str
+    digest: str
+    path: str
+    fingerprint: str
+    """Of the file and what decides its samples."""
+    worker_fingerprint: str
+    """Of the file, what decides its samples, and the worker's limits."""
+    stored: str = ""
+    """Hash of the file whose samples the store has, if they are what the settings would give."""
+
+
+class Decoded(NamedTuple):
+    """What became of one track."""
+
+    samples: int
+    """Written to the store; none if the file's bytes are those that the store has already."""
+    content: str
+    """Hash of the file."""
+
+
+def decode_tracks(
+    tasks: Iterable[Task],
+    store: AudioStore,
+    limits: AudioLimits,
+    worker: WorkerLimits,
+    n_jobs: int,
+    decoder: Decoder,
+) -> Iterator[tuple[Task, Decoded | AudioError]]:
+    """Put the samples of tracks into the store.
+
+    Parameters
+    ----------
+    tasks : iterable of Task
+        What to decode.
+    store : AudioStore
+        Where the samples go; a worker that dies leaves a temporary file there.
+    limits, worker : AudioLimits, WorkerLimits
+        What a file must satisfy, and what decoding it may cost.
+    n_jobs : int
+        Processes, as joblib counts them.
+    decoder : Decoder
+        Picklable.
+
+    Yields
+    ------
+    tuple of (Task, Decoded or AudioError)
+        What it has, or why it has nothing; in any order.
+    """
+    decode_one = partial(_decode, store=store, limits=limits, decoder=decoder)
+    for task, outcome in map_isolated(decode_one, tasks, worker, n_jobs):
+        if isinstance(outcome, WorkerFailure):
+            yield task, _explain(outcome, worker)
+        else:
+            yield task, outcome
+
+
+def _decode(
+    task: Task, store: AudioStore, limits: AudioLimits, decoder: Decoder
+) -> Decoded | AudioError:
+    path = Path(task.path)
+    try:
+        if task.stored and path.is_file() and hash_file(path) == task.stored:
+            return Decoded(0, task.stored)
+        with _silence_decoders():
+            samples = store.write_blocks(task.digest, _read(path, limits, decoder))
+        return Decoded(samples, hash_file(path))
+    except AudioError as error:
+        return error
+
+
+def hash_file(path: Path) -> str:
+    """Digest a file's bytes by XXH3, which takes a thirtieth of the time that decoding takes.
+
+    Raises
+    ------
+    AudioError
+        It cannot be read (any more).
+    """
+    digest = xxhash.xxh3_128()
+    try:
+        with path.open("rb", buffering=0) as file:
+            while block := file.read(_HASH_BYTES):
+                digest.update(block)
+    except OSError as error:
+        raise AudioError(
+            "unreadable", f"Reading stopped ({error.strerror}): check the disk, copy it again."
+        ) from error
+    return digest.hexdigest()
+
+
+def _read(path: Path, limits: AudioLimits, decoder: Decoder) -> Iterator[Int16]:
+    """Let what a decoder raises cost its track; what the store raises, as on a full disk, does not.
+
+    A worker that is out of memory is the concern of `map_isolated`.
+    """
+    try:
+        yield from decoder(path, limits)
+    except (AudioError, MemoryError):
+        raise
+    except Exception as error:
+        why = " ".join(repr(error).split())
+        raise AudioError(
+            "decoder_failed", f"The decoder failed on it ({why}): export the file again."
+        ) from error
+
+
+@contextmanager
+def _silence_decoders() -> Iterator[None]:
+    """Keep what C libraries print about a damaged file off the terminal: its reason is recorded."""
+    terminal = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+
+
+def _explain(failure: WorkerFailure, limits: WorkerLimits) -> AudioError:
+    if failure.cause == "time":
+        return AudioError(
+            _TIMEOUT,
+            f"Not decoded within {limits.seconds:g} s: export the file again, or allow more time.",
+        )
+    if failure.cause == "memory":
+        return AudioError(
+            _MEMORY,
+            f"Decoding takes over {limits.megabytes} MB: export the file again, or allow more.",
+        )
+    return AudioError(
+        _CRASHED,
+        f"The decoder crashed on it (exit code {failure.exit_code}): export the file again.",
+    )

@@ -1,0 +1,65 @@
+"""Paths of a manifest: each names a readable file below the manifest's folder, or says why not."""
+
+import os
+import re
+import stat
+from pathlib import Path
+
+PATH_REMEDIES = {
+    "missing_path": "give the row the path of its audio file",
+    "other_file_system": "use a path relative to the manifest's folder; URLs are not read",
+    "absolute_path": "use a path relative to the manifest's folder",
+    "outside_root": "use a path that does not lead out of the manifest's folder",
+    "link_outside_root": "put the file itself in place of the link, which leads elsewhere",
+    "missing_file": "put the file where the row says, or correct the path",
+    "not_a_file": "name a file; this is a folder or a device",
+    "unreadable": "let the user that runs this read the file",
+}
+"""Reason code of a path that cannot be used -> what to do about it."""
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*:(:[a-z0-9+.-]*)*//", re.IGNORECASE)  # chained ones too
+
+
+def judge_path(root: Path, path: str) -> str | None:
+    """Say why a path cannot be used.
+
+    Parameters
+    ----------
+    root : Path
+        The manifest's folder, resolved.
+    path : str
+        As the manifest has it. Whatever it holds, nothing is raised.
+
+    Returns
+    -------
+    str or None
+        Of `PATH_REMEDIES`, the first that applies; None for the path of a readable file.
+    """
+    return _judge_text(path) or _judge_target(root, path)
+
+
+def _judge_text(path: str) -> str | None:
+    if not path.strip():
+        return "missing_path"
+    if _URL.match(path):
+        return "other_file_system"
+    if Path(path).is_absolute():
+        return "absolute_path"
+    if Path(os.path.normpath(path)).parts[:1] == (os.pardir,):
+        return "outside_root"
+    return None
+
+
+def _judge_target(root: Path, path: str) -> str | None:
+    try:
+        target = (root / path).resolve()
+        if not target.is_relative_to(root):
+            return "link_outside_root"
+        mode = target.stat().st_mode
+    except PermissionError:
+        return "unreadable"
+    except (OSError, ValueError, RuntimeError):  # too long, with a zero byte, a loop of links
+        return "missing_file"
+    if not stat.S_ISREG(mode):
+        return "not_a_file"
+    return None if os.access(target, os.R_OK, effective_ids=True) else "unreadable"

@@ -1,0 +1,120 @@
+"""A training that is killed, again and again, ends as one that is not, in MLflow too."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ml.checkpoints import FILE
+from ml.collection import Collection
+from ml.encoders import DESCRIPTION_FILE, WEIGHTS_FILE
+from ml.registry import Registry
+
+DEVELOP = """
+import json, logging, sys
+from pathlib import Path
+import pandas as pd
+from ml.audio_store import AudioStore
+from ml.collection import Collection
+from ml.convnet import ConvNetSettings
+from ml.development import develop_convnet
+from ml.minibatches import MinibatchSettings
+from ml.registry import Registry
+from ml.spectrogram import SpectrogramSettings
+from ml.training_settings import TrainingSettings
+from ml.workspace import Workspace
+
+root, audio = Path(sys.argv[1]), Path(sys.argv[2])
+settings = TrainingSettings(
+    encoder=ConvNetSettings(
+        widths=(8, 16), spectrogram=SpectrogramSettings(n_fft=1024, hop=512, n_mels=32)
+    ),
+    minibatch=MinibatchSettings(tracks=6, crops=2, genre_group=2, steps=3),
+    crop_seconds=1.0,
+    epochs=5,
+    patience=5,
+    precision="float32",
+)
+collection = Collection(AudioStore(audio), pd.read_parquet(audio / "clips.parquet"))
+registry = Registry(f"sqlite:///{root}/mlflow.db", root)
+model = develop_convnet(collection, settings, Workspace(root), registry)
+print(json.dumps(model.to_record()))
+"""
+
+
+@pytest.fixture(scope="module")
+def audio(noises: Collection) -> Path:
+    """Write down which clips there are, beside their audio."""
+    noises.clips.to_parquet(noises.store.root / "clips.parquet")
+    return noises.store.root
+
+
+def start(root: Path, audio: Path) -> subprocess.Popen[str]:
+    root.mkdir(exist_ok=True)
+    command = [sys.executable, "-W", "ignore", "-c", DEVELOP, str(root), str(audio)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def finish(process: subprocess.Popen[str]) -> dict[str, str]:
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0
+    record: dict[str, str] = json.loads(output.splitlines()[-1])
+    return record
+
+
+def kill_after_checkpoint(root: Path, audio: Path) -> None:
+    """Kill a training, its loaders too, as soon as it has written a checkpoint."""
+    before, process = stamps(root), start(root, audio)
+    while stamps(root) <= before:
+        assert process.poll() is None
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert not list(root.glob(f"models/convnet/*/{DESCRIPTION_FILE}")), "killed in mid training"
+
+
+def stamps(root: Path) -> list[int]:
+    found = root.glob(f"training/convnet-*/{FILE}")
+    return [path.stat().st_mtime_ns for path in found]
+
+
+def test_killed_training_ends_as_an_undisturbed_one(audio: Path, tmp_path: Path) -> None:
+    expected = Path(finish(start(tmp_path / "undisturbed", audio))["folder"])
+    root = tmp_path / "killed"
+    for _ in range(2):
+        kill_after_checkpoint(root, audio)
+    record = finish(start(root, audio))
+    folder = Path(record["folder"])
+    for name in (WEIGHTS_FILE, DESCRIPTION_FILE):
+        assert (folder / name).read_bytes() == (expected / name).read_bytes()
+    assert {path.name for path in folder.iterdir()} == {WEIGHTS_FILE, DESCRIPTION_FILE}
+
+    registry = Registry(f"sqlite:///{root}/mlflow.db", root)
+    client = registry._client
+    runs = client.search_runs(["1"], order_by=["attributes.start_time"])
+    assert [run.info.status for run in runs] == ["KILLED", "KILLED", "FINISHED"]
+    assert runs[-1].info.run_id == record["run_id"]
+    history = registry.read_history(record["run_id"])
+    assert history.index.tolist() == list(range(5)), "those before the interruptions included"
+    measured = {"loss", "loss/mood", "active/mood", "learning_rate", "clips_per_second"}
+    assert measured | {"validation/map"} <= set(history)
+    assert history.notna().all().all()
+    assert int(runs[-1].data.tags["resumed_after_epochs"]) >= 2
+
+
+def test_run_keeps_what_it_ran_on_and_with(audio: Path, tmp_path: Path) -> None:
+    record = finish(start(tmp_path, audio))
+    client = Registry(f"sqlite:///{tmp_path}/mlflow.db", tmp_path)._client
+    run = client.get_run(record["run_id"])
+    assert run.data.params["triplets.margin"] == "0.2"
+    assert run.data.params["hardware.devices"] == "1"
+    assert run.data.tags["precision"] == "float32"
+    assert len(run.data.tags["data"].split()) == 2, "digests of training and validation"
+    assert run.data.tags["environment.python"].startswith("3.")
+    assert {f"environment.{name}" for name in ("torch", "cpu", "git")} <= set(run.data.tags)
+    assert "history.png" in {file.path for file in client.list_artifacts(record["run_id"])}
