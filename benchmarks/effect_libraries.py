@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 from torch import Tensor
 
-from ml.effect_parameters import PAPER_EFFECTS, EffectParameters
+from ml.effects.parameters import PAPER_EFFECTS, EffectParameters
 
 Sound = NDArray[np.float32]
 Move = Callable[[Sound, float, float, int], Sound]  # sound, rate, semitones, sample rate

@@ -21,7 +21,7 @@ import torch
 from benchmarks.effect_libraries import CONTENDERS
 from benchmarks.report import Goal, at_most, print_report
 from ml.audio import SAMPLE_RATE
-from ml.effects import (
+from ml.effects.chain import (
     PAPER_EFFECTS,
     EffectParameters,
     apply_effects,

@@ -15,9 +15,9 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 from benchmarks.report import at_most, print_report
-from ml.evaluation import EvaluationSettings, LabelledClips, Score, evaluate
-from ml.metrics import average_precision
-from ml.pairs import Pairs, draw_clips, rank_pairs
+from ml.evaluation.metrics import average_precision
+from ml.evaluation.pairs import Pairs, draw_clips, rank_pairs
+from ml.evaluation.protocols import EvaluationSettings, LabelledClips, Score, evaluate
 
 TRACKS, CLIPS, GENRES, MOODS = 4_000, 10, 12, 8
 FULL_TRACKS = 200  # pytorch-metric-learning's calculator ranks in a Python loop

@@ -37,12 +37,19 @@ from ml.convnet import Variant, seed_weights
 from ml.embedding import embed_clips, read_batches
 from ml.encoders import ConvNetEncoder, Encoder, RandomEncoder, save_encoder
 from ml.environment import Environment
-from ml.evaluation import PROTOCOLS, EvaluationSettings, Score, evaluate, table_markdown, to_rows
-from ml.folds import Fold, average_folds, split_folds
-from ml.scores import difference
+from ml.evaluation.folds import Fold, average_folds, split_folds
+from ml.evaluation.protocols import (
+    PROTOCOLS,
+    EvaluationSettings,
+    Score,
+    evaluate,
+    table_markdown,
+    to_rows,
+)
+from ml.evaluation.scores import difference
 from ml.storage import replace_file
-from ml.training import train_convnet
-from ml.training_settings import TrainingSettings
+from ml.training.session import train_convnet
+from ml.training.settings import TrainingSettings
 
 logger = logging.getLogger("benchmarks.quality")
 

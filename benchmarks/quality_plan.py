@@ -16,10 +16,10 @@ from typing import Any
 import psutil
 
 from ml.development import CODE_VERSION
-from ml.folds import Fold
+from ml.evaluation.folds import Fold
 from ml.storage import replace_file
-from ml.training import train_convnet
-from ml.training_settings import TrainingSettings
+from ml.training.session import train_convnet
+from ml.training.settings import TrainingSettings
 
 logger = logging.getLogger("benchmarks.quality")
 

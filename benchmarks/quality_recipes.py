@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from ml.effects import EffectSettings
-from ml.minibatches import MinibatchSettings
-from ml.training_settings import TrainingSettings
+from ml.effects.chain import EffectSettings
+from ml.training.minibatches import MinibatchSettings
+from ml.training.settings import TrainingSettings
 from ml.triplets import PRESETS, TripletSettings
 
 Recipe = Callable[[TrainingSettings], TrainingSettings]

@@ -26,12 +26,12 @@ from ml.audio import SAMPLE_RATE
 from ml.audio_store import AudioStore
 from ml.collection import Collection
 from ml.convnet import ConvNetSettings, Variant, seed_weights
-from ml.cores import count_cores, count_threads, limit_threads
-from ml.minibatches import MinibatchSettings
-from ml.rendering import Domain, Minibatch, render
 from ml.splits import hash_track
-from ml.training_settings import TrainingSettings
-from ml.triplet_module import TripletModule
+from ml.training.cores import count_cores, count_threads, limit_threads
+from ml.training.minibatches import MinibatchSettings
+from ml.training.rendering import Domain, Minibatch, render
+from ml.training.settings import TrainingSettings
+from ml.training.triplet_module import TripletModule
 from ml.triplets import Labels, triplet_loss
 
 TRACKS, TRACK_SECONDS, GENRES, MOODS = 96, 60, 4, 3

@@ -10,7 +10,7 @@ from cli.output import console, print_json, print_scores, show_progress, to_json
 from ml.environment import Environment
 
 if TYPE_CHECKING:
-    from ml.scores import ScoreRow
+    from ml.evaluation.scores import ScoreRow
 
 
 def register(app: typer.Typer) -> None:

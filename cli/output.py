@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from ml.scores import ScoreRow
+    from ml.evaluation.scores import ScoreRow
     from search.similarity import Neighbour
 
 FILE_WIDTH = 130

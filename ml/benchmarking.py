@@ -8,11 +8,11 @@ from ml.baseline import fit_baseline
 from ml.catalog import read_catalog
 from ml.clips import extract_clips
 from ml.collection import Collection
-from ml.comparison import compare_encoders
 from ml.embedding import read_batches
 from ml.encoders import Encoder, RandomEncoder, load_encoder
 from ml.errors import EvaluationError
-from ml.evaluation import PROTOCOLS, EvaluationSettings, ScoreRow
+from ml.evaluation.comparison import compare_encoders
+from ml.evaluation.protocols import PROTOCOLS, EvaluationSettings, ScoreRow
 from ml.splits import N_BUCKETS, label_splits
 from ml.workspace import Workspace
 
@@ -33,7 +33,7 @@ def evaluate_catalog(
     encoders : sequence of str
         `random`, `baseline`, or folders with saved encoders.
     protocol : str
-        One of `ml.evaluation.PROTOCOLS`, or `all`.
+        One of `ml.evaluation.protocols.PROTOCOLS`, or `all`.
     root : Path
         `DATA_DIR`: decoded tracks are kept in a folder of their own below it, for the next time.
 

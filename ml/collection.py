@@ -11,7 +11,7 @@ import pandas as pd
 
 from ml.audio_store import AudioStore
 from ml.errors import CatalogError
-from ml.labels import LabelledClips
+from ml.evaluation.labels import LabelledClips
 from ml.splits import N_BUCKETS, Split
 
 LABEL_COLUMNS = ("track_id", "artist", "genres", "moods", "split")

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from ml.baseline import BaselineSettings, fit_baseline
-from ml.checkpoints import remove_checkpoint
 from ml.collection import Collection
 from ml.embedding import read_batches
 from ml.encoders import DESCRIPTION_FILE, Encoder, save_encoder
-from ml.hardware import Hardware
 from ml.provenance import describe_environment
 from ml.registry import Registry, TrainingRun
-from ml.training import plot_history, train_convnet
-from ml.training_settings import TrainingSettings
+from ml.training.checkpoints import remove_checkpoint
+from ml.training.hardware import Hardware
+from ml.training.session import plot_history, train_convnet
+from ml.training.settings import TrainingSettings
 from ml.workspace import Workspace
 
 logger = logging.getLogger(__name__)

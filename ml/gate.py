@@ -1,7 +1,7 @@
 """The gate's arithmetic: whether a new encoder may take the place of the one in production.
 
-Scores come as rows of the evaluation report (``ml.scores.ScoreRow``) on validation tracks, all of
-the same clips. The candidate passes when it
+Scores come as rows of the evaluation report (``ml.evaluation.scores.ScoreRow``) on validation
+tracks, all of the same clips. The candidate passes when it
 
 1. beats the random encoder by a clear margin in every annotation,
 2. beats the baseline in the weighted mean over the annotations,
@@ -19,7 +19,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ml.scores import ScoreRow
+from ml.evaluation.scores import ScoreRow
 
 MEAN = "mean"  # the weighted mean over annotations, in a comparison
 _SAME_CHANCE = 1e-9

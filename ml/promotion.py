@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ml.collection import Collection
-from ml.comparison import compare_on_splits, fingerprint_comparison
 from ml.encoders import Encoder, RandomEncoder, load_encoder
 from ml.errors import RegistryError
-from ml.evaluation import EvaluationSettings, ScoreRow, plot_table, table
+from ml.evaluation.comparison import compare_on_splits, fingerprint_comparison
+from ml.evaluation.protocols import EvaluationSettings, ScoreRow, plot_table, table
 from ml.gate import Verdict, judge
 from ml.registry import ModelVersion, Registry
 from ml.workspace import Workspace

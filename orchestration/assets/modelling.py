@@ -14,7 +14,7 @@ from orchestration.partitions import BUCKETS
 from orchestration.resources import Services
 
 if TYPE_CHECKING:  # torch takes seconds to import, and only the steps that use it should pay
-    from ml.training_settings import TrainingSettings
+    from ml.training.settings import TrainingSettings
 
 GROUP = "modelling"
 OWNERS = ["team:data"]
@@ -81,8 +81,8 @@ def convnet_model(config: ConvNetConfig, services: Services) -> Materialized:
     """
     from ml.collection import Collection
     from ml.development import develop_convnet
-    from ml.hardware import Hardware
-    from ml.training import plot_history
+    from ml.training.hardware import Hardware
+    from ml.training.session import plot_history
 
     workspace, registry = services.workspace, services.open_registry()
     collection = Collection.load(workspace.store, workspace.load_table("tracks"))
@@ -114,7 +114,7 @@ def evaluation(services: Services) -> Materialized:
 
     Every encoder on the same clips of the validation and of the test tracks.
     """
-    from ml.evaluation import plot_table, table_markdown
+    from ml.evaluation.protocols import plot_table, table_markdown
     from ml.promotion import evaluate_candidates
 
     result = evaluate_candidates(services.workspace, services.open_registry())
@@ -154,6 +154,6 @@ def production_model(services: Services) -> Materialized:
 
 
 def _settings(config: ConvNetConfig) -> "TrainingSettings":
-    from ml.training_settings import configure
+    from ml.training.settings import configure
 
     return configure(**config.model_dump(exclude={"devices"}))

@@ -8,10 +8,10 @@ from ml.audio import SAMPLE_RATE
 from ml.audio_store import AudioStore
 from ml.collection import Collection
 from ml.convnet import ConvNetSettings
-from ml.minibatches import MinibatchSettings
 from ml.spectrogram import SpectrogramSettings
 from ml.splits import hash_track
-from ml.training_settings import TrainingSettings
+from ml.training.minibatches import MinibatchSettings
+from ml.training.settings import TrainingSettings
 
 
 @pytest.fixture(scope="session")

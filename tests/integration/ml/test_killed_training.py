@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ml.checkpoints import FILE
 from ml.collection import Collection
 from ml.encoders import DESCRIPTION_FILE, WEIGHTS_FILE
 from ml.registry import Registry
+from ml.training.checkpoints import FILE
 
 DEVELOP = """
 import json, logging, sys
@@ -23,10 +23,10 @@ from ml.audio_store import AudioStore
 from ml.collection import Collection
 from ml.convnet import ConvNetSettings
 from ml.development import develop_convnet
-from ml.minibatches import MinibatchSettings
+from ml.training.minibatches import MinibatchSettings
 from ml.registry import Registry
 from ml.spectrogram import SpectrogramSettings
-from ml.training_settings import TrainingSettings
+from ml.training.settings import TrainingSettings
 from ml.workspace import Workspace
 
 root, audio = Path(sys.argv[1]), Path(sys.argv[2])

@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import Tensor, distributed, nn
 
-from ml.batch_norm import SynchronizedBatchNorm, synchronize_batch_norm
 from ml.collection import Collection
 from ml.encoders import ConvNetEncoder
 from ml.errors import TrainingError
-from ml.followers import run_followers
-from ml.gathering import gather_rows, own_rows
-from ml.hardware import Hardware, Seat
-from ml.training import train_convnet
-from ml.training_settings import TrainingSettings
+from ml.training.batch_norm import SynchronizedBatchNorm, synchronize_batch_norm
+from ml.training.followers import run_followers
+from ml.training.gathering import gather_rows, own_rows
+from ml.training.hardware import Hardware, Seat
+from ml.training.session import train_convnet
+from ml.training.settings import TrainingSettings
 from ml.triplets import TripletSettings
 
 PAIR = Hardware(accelerator="cpu", devices=2)

@@ -1,7 +1,7 @@
 """What `soundalike evaluate` says beside its tables."""
 
 from cli.models import describe_details
-from ml.scores import ScoreRow
+from ml.evaluation.scores import ScoreRow
 
 
 def test_details_name_the_spread_and_what_search_will_feel_like() -> None:

@@ -13,7 +13,7 @@ from cli.output import (
     print_scores,
     to_json,
 )
-from ml.scores import ScoreRow
+from ml.evaluation.scores import ScoreRow
 from search.similarity import Neighbour
 
 NEIGHBOUR = Neighbour(

@@ -18,10 +18,10 @@ from ml.clip_plan import ClipSettings
 from ml.clips import extract_clips
 from ml.collection import Collection
 from ml.convnet import ConvNetSettings
-from ml.minibatches import MinibatchSettings
 from ml.spectrogram import SpectrogramSettings
 from ml.splits import N_BUCKETS, assign_bucket, assign_split, hash_track, split_tracks
-from ml.training_settings import TrainingSettings
+from ml.training.minibatches import MinibatchSettings
+from ml.training.settings import TrainingSettings
 
 SECONDS = 12
 CLIPS_PER_TRACK = 3

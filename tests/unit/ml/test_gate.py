@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from ml.evaluation.scores import ScoreRow
 from ml.gate import GateSettings, Verdict, judge
-from ml.scores import ScoreRow
 
 RANDOM = {"genre": 0.33, "mood": 0.33, "track": 0.05}
 BASELINE = {"genre": 0.45, "mood": 0.38, "track": 0.60}

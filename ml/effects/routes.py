@@ -1,0 +1,13 @@
+"""Two routes through the effects chain: kernels compiled by numba for a CPU, torch for the rest.
+
+Both do the same arithmetic, and `chain` asks here which one a tensor takes. The kernels are
+single-threaded and hold no lock of the interpreter, so loader processes may be forked around them
+and threads run side by side; they are compiled once per machine and then read from numba's cache.
+"""
+
+from torch import Tensor
+
+
+def compiled(tensor: Tensor) -> bool:
+    """Say whether compiled kernels take this tensor."""
+    return tensor.device.type == "cpu"

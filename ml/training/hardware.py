@@ -1,0 +1,133 @@
+"""What a training runs on, and the places of the processes that share it."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.pytorch.strategies import DDPStrategy
+
+from ml.errors import TrainingError
+from ml.training.cores import count_cores
+
+Accelerator = Literal["auto", "cpu", "gpu"]
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where a training runs; its result differs by rounding alone.
+
+    Parameters
+    ----------
+    accelerator : {"auto", "cpu", "gpu"}
+        A GPU if there is one, or which.
+    devices : int
+        Processes of this machine, each with a GPU of its own or a share of the cores. The crops
+        of a minibatch must be a multiple.
+    """
+
+    accelerator: Accelerator = "auto"
+    devices: int = 1
+
+    def __post_init__(self) -> None:
+        if self.devices < 1:
+            raise TrainingError(f"devices must be at least 1, not {self.devices}.")
+
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether the network computes on a GPU."""
+        return self.accelerator == "gpu" or (
+            self.accelerator == "auto" and torch.cuda.is_available()
+        )
+
+
+class Ranks(ClusterEnvironment):
+    """Tells Lightning which of the processes this one is; they are started by `run_followers`.
+
+    Parameters
+    ----------
+    rank : int
+        0 is the process that asked for the training.
+    size : int
+        Number of processes.
+    port : int
+        Of this machine, where they meet.
+    """
+
+    def __init__(self, rank: int, size: int, port: int) -> None:
+        super().__init__()
+        self._rank, self._size, self._port = rank, size, port
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        """Lightning starts none."""
+        return True
+
+    @property
+    def main_address(self) -> str:
+        """Name the only machine."""
+        return "127.0.0.1"
+
+    @property
+    def main_port(self) -> int:
+        """Name the port where the processes meet."""
+        return self._port
+
+    @staticmethod
+    def detect() -> bool:
+        """Never: it is asked for."""
+        return False
+
+    def world_size(self) -> int:
+        """Count the processes."""
+        return self._size
+
+    def set_world_size(self, size: int) -> None:
+        """Keep what is known already."""
+
+    def global_rank(self) -> int:
+        """Which of the processes this is."""
+        return self._rank
+
+    def set_global_rank(self, rank: int) -> None:
+        """Keep what is known already."""
+
+    def local_rank(self) -> int:
+        """Which of the processes on this machine this is."""
+        return self._rank
+
+    def node_rank(self) -> int:
+        """Count from the only machine."""
+        return 0
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One process's place among those of a training.
+
+    Parameters
+    ----------
+    hardware : Hardware
+        Of the training.
+    rank : int
+        0 is the process that asked for the training: it validates and reports.
+    port : int
+        Of this machine, where the processes meet.
+    """
+
+    hardware: Hardware = field(default_factory=Hardware)
+    rank: int = 0
+    port: int = 0
+
+    @property
+    def cores(self) -> int:
+        """Cores for this process, its loaders included."""
+        return max(1, count_cores() // self.hardware.devices)
+
+    def build_strategy(self) -> DDPStrategy | str:
+        """Give Lightning's strategy for it."""
+        if self.hardware.devices == 1:
+            return "auto"
+        ranks = Ranks(self.rank, self.hardware.devices, self.port)
+        backend = "nccl" if self.hardware.uses_gpu else "gloo"
+        return DDPStrategy(cluster_environment=ranks, process_group_backend=backend)
