@@ -143,7 +143,7 @@ def test_gradient_equals_finite_differences(mining: Mining) -> None:
 
 
 @given(seed=st.integers(0, 10_000), mining=st.sampled_from(RULES))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_order_of_the_clips_does_not_matter(seed: int, mining: Mining) -> None:
     embeddings, labels = batch(seed)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
@@ -160,7 +160,7 @@ def test_order_of_the_clips_does_not_matter(seed: int, mining: Mining) -> None:
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_semihard_costs_lie_between_zero_and_the_margin(seed: int) -> None:
     embeddings, labels = batch(seed)
     for term in triplet_loss(embeddings, labels).terms.values():
