@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -40,7 +40,7 @@ def rename(drawn: Catalogue) -> Catalogue:
     names = [f"demo_{number:03d}" for number in range(1, 123)]
     embeddings = dict(zip(names, drawn.embeddings.values(), strict=True))
     embeddings["demo_002"] = embeddings["demo_001"]
-    labels = {
+    labels: dict[str, Any] = {
         "genres": [(GENRES[number % 6],) for number in range(122)],
         "moods": [("calm",) if number % 2 else () for number in range(122)],
         "artist": [f"Artist {number % 9}" for number in range(122)],

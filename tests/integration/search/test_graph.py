@@ -35,7 +35,7 @@ def doubled(catalogue: Catalogue) -> Catalogue:
     noisy /= np.linalg.norm(noisy, axis=1, keepdims=True)
     embeddings = {**catalogue.embeddings, "copy a": original, "copy b": noisy.astype(np.float32)}
     frame = make_frame(list(embeddings))
-    genres = [("jazz",) if n % 3 else ("rock", "pop") for n in range(len(frame))]
+    genres: Any = [("jazz",) if n % 3 else ("rock", "pop") for n in range(len(frame))]
     return Catalogue(frame.assign(genres=genres), embeddings)
 
 
