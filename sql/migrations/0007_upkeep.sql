@@ -113,7 +113,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     home    smallint;
     version integer;
-    deleted bigint;
+    removed bigint;
 BEGIN
     SELECT t.bucket INTO home FROM tracks t WHERE t.track_id = delete_track_embeddings.track_id;
     DELETE FROM neighbour_edges e
@@ -126,16 +126,16 @@ BEGIN
         PERFORM pg_advisory_xact_lock(hashtext('soundalike load ' || version), home);
         DELETE FROM embeddings e
         WHERE e.model_version = version AND e.track_id = delete_track_embeddings.track_id;
-        GET DIAGNOSTICS deleted = ROW_COUNT;
-        CONTINUE WHEN deleted = 0;
-        UPDATE models m SET segments = greatest(0, m.segments - deleted)
+        GET DIAGNOSTICS removed = ROW_COUNT;
+        CONTINUE WHEN removed = 0;
+        UPDATE models m SET segments = greatest(0, m.segments - removed)
         WHERE m.model_version = version;
-        PERFORM count_deleted(version, deleted);
+        PERFORM count_deleted(version, removed);
         -- The bucket no longer holds what it was loaded from, should the track ever come back.
-        UPDATE bucket_loads l SET segments = l.segments - deleted, fingerprint = 'taken down'
+        UPDATE bucket_loads l SET segments = l.segments - removed, fingerprint = 'taken down'
         WHERE l.model_version = version AND l.bucket = home;
         model_version := version;
-        segments := deleted;
+        segments := removed;
         RETURN NEXT;
     END LOOP;
 END $$;
