@@ -84,9 +84,9 @@ class Cluster:
         if not self.data.exists():
             self._create()
         self._check_version()
-        while not self._answers():
+        while not self.answers():
             if self._running():  # recovering, shutting down, or started by a process since killed
-                self._wait(lambda: self._answers() or not self._running())
+                self._wait(lambda: self.answers() or not self._running())
             else:
                 self._start()
 
@@ -148,7 +148,8 @@ class Cluster:
                 stderr=subprocess.STDOUT,
             )
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Tell whether the server accepts connections now."""
         try:
             psycopg.connect(self.url, connect_timeout=5).close()
         except psycopg.OperationalError:

@@ -66,7 +66,7 @@ class Database:
         DatabaseError
             If the database does not answer, or was never migrated.
         """
-        connection = self._connect()
+        connection = self.connect_raw()
         try:
             register_vector(connection)
             connection.commit()
@@ -108,11 +108,18 @@ class Database:
         DatabaseError
             If the database cannot take the schema; the message says why.
         """
-        with translated_errors(), self._connect() as connection:
+        with translated_errors(), self.connect_raw() as connection:
             connection.autocommit = True
             return migrations.apply(connection)
 
-    def _connect(self) -> Connection:
+    def connect_raw(self) -> Connection:
+        """Connect to a database that may not have been migrated yet.
+
+        Raises
+        ------
+        DatabaseError
+            If the database does not answer.
+        """
         name = self.name
         timeout = (
             {"connect_timeout": CONNECT_TIMEOUT_S} if "connect_timeout" not in self.url else {}
@@ -151,7 +158,7 @@ def open_database(database_url: str | None, data_dir: Path) -> Iterator[Database
     """
     if database_url:
         database = Database(database_url)
-        database._connect().close()  # noqa: SLF001 - the first failure is the one to tell
+        database.connect_raw().close()  # the first failure is the one to tell
         yield database
     else:
         with embedded_server(data_dir / "postgres") as url:

@@ -29,6 +29,8 @@ class ModelVersion:
         Whether queries use it.
     segments : int
         Rows when last complete.
+    deleted : int
+        Rows deleted since the index was built.
     recall : float or None
         As measured, if it was.
     missed : int or None
@@ -41,6 +43,7 @@ class ModelVersion:
     state: str
     active: bool
     segments: int
+    deleted: int
     recall: float | None
     missed: int | None
 
@@ -145,6 +148,90 @@ def retire(database: Database, version: int) -> None:
         If it is active or unknown.
     """
     _step(database, "retire", version)
+
+
+def rollback(database: Database) -> int:
+    """Make the version that was active before the active one again; twice leads back.
+
+    Returns
+    -------
+    int
+        The version that is active now.
+
+    Raises
+    ------
+    DatabaseError
+        If there was none before, or it was retired.
+    """
+    version = _step(database, "rollback")
+    assert isinstance(version, int)
+    return version
+
+
+def retire_old(database: Database, keep: int = 2) -> list[int]:
+    """Retire all versions older than the active one but the last few.
+
+    Parameters
+    ----------
+    database : Database
+        Migrated.
+    keep : int
+        How many stay, the active one included: first it, then the one that a rollback leads to.
+
+    Returns
+    -------
+    list of int
+        Which were retired.
+
+    Raises
+    ------
+    DatabaseError
+        If the database does not answer.
+    """
+    with database.transaction() as connection:
+        rows = connection.execute(query("retire_old"), (keep,)).fetchall()
+    return [int(version) for (version,) in rows]
+
+
+def kept_versions(database: Database, keep: int = 2) -> list[int]:
+    """List the versions that `retire_old` keeps, the active one first."""
+    with database.transaction() as connection:
+        rows = connection.execute(query("kept_versions"), (keep,)).fetchall()
+    return [int(version) for (version,) in rows]
+
+
+def rebuild_index(database: Database, version: int) -> None:
+    """Build a version's index anew beside the old one, which answers meanwhile; loads wait.
+
+    Raises
+    ------
+    DatabaseError
+        If the version has no embeddings.
+    """
+    _step(database, "rebuild_index", version)
+
+
+def refresh_neighbours(database: Database, version: int) -> bool:
+    """Compute a version's graph of neighbours and its duplicates, which views show once active.
+
+    Parameters
+    ----------
+    database : Database
+        Migrated.
+    version : int
+        Loaded and indexed.
+
+    Returns
+    -------
+    bool
+        Whether it was computed now; False if nothing was loaded since it was.
+
+    Raises
+    ------
+    DatabaseError
+        If the version is not loaded.
+    """
+    return bool(_step(database, "refresh_neighbours", version))
 
 
 def list_models(database: Database) -> list[ModelVersion]:

@@ -96,14 +96,57 @@ def apply(
     wanted = read_migrations() if migrations is None else migrations
     connection.execute(query("lock_migrations"))
     try:
-        connection.execute(query("create_schema_migrations"))
+        # Asked first: who may not create tables may still find that nothing is to be done.
+        if not _ask(connection, "has_migrations"):
+            connection.execute(query("create_schema_migrations"))
         _require_pgvector(connection)
         pending = _pending(connection, wanted)
         for migration in pending:
             _apply_one(connection, migration)
+        if pending and _ask(connection, "can_grant_access"):
+            grant_access(connection)
     finally:
         connection.execute(query("unlock_migrations"))
     return [migration.name for migration in pending]
+
+
+def grant_access(connection: psycopg.Connection[TupleRow]) -> bool:
+    """Make the four roles and give each what it may do.
+
+    Parameters
+    ----------
+    connection : psycopg.Connection
+        In autocommit mode; of a role that may create roles, or else nothing happens.
+
+    Returns
+    -------
+    bool
+        Whether it was possible; if not, the server's warning is logged.
+    """
+    connection.add_notice_handler(_log_warning)
+    return bool(_ask(connection, "grant_access"))
+
+
+def pending_migrations(connection: psycopg.Connection[TupleRow]) -> list[Migration]:
+    """List what is not applied yet.
+
+    Raises
+    ------
+    DatabaseError
+        As `apply`.
+    """
+    wanted = read_migrations()
+    return _pending(connection, wanted) if _ask(connection, "has_migrations") else wanted
+
+
+def _log_warning(notice: psycopg.errors.Diagnostic) -> None:
+    if notice.severity_nonlocalized == "WARNING":
+        logger.warning("%s. %s", notice.message_primary, notice.message_hint or "")
+
+
+def _ask(connection: psycopg.Connection[TupleRow], name: str) -> object:
+    row = connection.execute(query(name)).fetchone()
+    return row[0] if row else None
 
 
 def _pending(connection: psycopg.Connection[TupleRow], wanted: list[Migration]) -> list[Migration]:
@@ -123,7 +166,11 @@ def _pending(connection: psycopg.Connection[TupleRow], wanted: list[Migration]) 
 
 
 def _apply_one(connection: psycopg.Connection[TupleRow], migration: Migration) -> None:
+    installed = _ask(connection, "pgvector_version")
     with connection.transaction():
+        if installed:
+            connection.execute(query("load_pgvector"))
+        connection.execute(query("become_owner"))
         connection.execute(sql.SQL(migration.text))
         row = (migration.number, migration.name, migration.sha256)
         connection.execute(query("record_migration"), row)

@@ -14,7 +14,8 @@ from ml.registry import MODEL_NAME, Registry
 from ml.splits import N_BUCKETS
 from ml.workspace import Workspace
 from search.database import Database
-from search.index import activate, active_version, begin_version, build_index, list_models
+from search.index import active_version, begin_version, build_index, list_models
+from search.switching import activate_whole
 from search.takedown import denied_tracks
 from search.tracks import TrackCounts, upsert_tracks
 from search.verification import RecallReport, mark_verified, measure_recall
@@ -70,7 +71,7 @@ def index_production(database: Database, workspace: Workspace) -> tuple[bool, Re
     report = _recorded_recall(database, workspace, version)
     if report is None:
         report = measure_recall(database, version)
-        workspace.save_record(INDEX_RECORD, {"version": version, **asdict(report)})
+        workspace.save_record(INDEX_RECORD, asdict(report))
         if report.passed:
             mark_verified(database, version, report)
     return built, report
@@ -78,15 +79,15 @@ def index_production(database: Database, workspace: Workspace) -> tuple[bool, Re
 
 def recall_report(workspace: Workspace) -> RecallReport:
     """Read what `index_production` measured last."""
-    record = workspace.load_record(INDEX_RECORD)
-    del record["version"]
-    return RecallReport(**record)
+    return RecallReport(**workspace.load_record(INDEX_RECORD))
 
 
 def activate_production(
     database: Database, workspace: Workspace
 ) -> tuple[int | None, int, pd.DataFrame]:
     """Make the production version the one that everyone queries, in one transaction.
+
+    Its graph of neighbours, which views show, is computed before.
 
     Returns
     -------
@@ -95,7 +96,7 @@ def activate_production(
     """
     version = _production_version(workspace)
     previous = active_version(database)
-    activate(database, version)
+    activate_whole(database, version)
     models = pd.DataFrame([asdict(model) for model in list_models(database)])
     return (previous if previous != version else None), version, models
 

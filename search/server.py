@@ -33,6 +33,11 @@ def server_url(folder: Path) -> str:
     return Cluster(folder.resolve()).url
 
 
+def is_running(folder: Path) -> bool:
+    """Tell whether the server of `folder` answers; starts nothing."""
+    return Cluster(folder.resolve()).answers()
+
+
 def psql_path() -> Path:
     """Find the bundled ``psql``, for people who ask in SQL.
 

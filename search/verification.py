@@ -12,11 +12,13 @@ from psycopg import sql
 
 from ml.errors import DatabaseError
 from search.database import Connection, Database
+from search.index import active_version
 from search.queries import query
 
 MINIMUM_RECALL = 0.98
 MAXIMUM_MISSED = 1e-3  # share of queries
 EF_SEARCH = 400  # the least that `nearest_tracks` uses; 100 misses whole queries among windows
+REINDEX_SHARE = 0.1  # of deleted rows, from which on the index is worth building anew
 TIE = 1e-6  # two neighbours at distances closer than this are equally right
 
 
@@ -40,6 +42,10 @@ class RecallReport:
         Time of an indexed query, as the client sees it, milliseconds.
     rows : int
         Segments in the version.
+    version : int
+        The version.
+    deleted : int
+        Rows deleted since its index was built.
     """
 
     recall: float
@@ -50,6 +56,8 @@ class RecallReport:
     p50_ms: float
     p95_ms: float
     rows: int
+    version: int = 0
+    deleted: int = 0
 
     @property
     def passed(self) -> bool:
@@ -57,14 +65,28 @@ class RecallReport:
         return self.recall >= MINIMUM_RECALL and self.missed <= MAXIMUM_MISSED * self.queries
 
     @property
+    def needs_reindex(self) -> bool:
+        """Whether to build the index anew: a tenth is deleted, or deletions may be to blame."""
+        worn = self.deleted >= REINDEX_SHARE * (self.rows + self.deleted)
+        return self.deleted > 0 and (worn or not self.passed)
+
+    @property
     def verdict(self) -> str:
-        """One sentence; where the index falls short, which parameter to raise."""
+        """How good the index is; where it falls short, what to do."""
         found = (
             f"recall@{self.k} is {self.recall:.4f} and {self.missed} of {self.queries} queries "
             f"are wholly missed, with ef_search = {self.ef_search}"
         )
+        advice = (
+            f" {self.deleted:,} rows were deleted since it was built: build it anew "
+            f"(`soundalike models reindex {self.version}`)."
+            if self.needs_reindex
+            else ""
+        )
         if self.passed:
-            return f"The index is good: {found}."
+            return f"The index is good: {found}.{advice}"
+        if advice:
+            return f"The index is not good enough any more: {found}.{advice}"
         return (
             f"The index is not good enough: {found}; needed are {MINIMUM_RECALL} and at most one "
             "in 1000. Raise hnsw.ef_search in nearest_tracks, then ef_construction and m in "
@@ -104,7 +126,7 @@ def measure_recall(
         If the version is not loaded or holds fewer than two segments.
     """
     with database.transaction() as connection:
-        partition = _prepare(connection, version)
+        partition, deleted = _prepare(connection, version)
         counted = connection.execute(query("count_segments").format(partition=partition))
         rows = int(counted.fetchall()[0][0])
         if rows < 2:
@@ -124,7 +146,39 @@ def measure_recall(
         p50_ms=float(p50),
         p95_ms=float(p95),
         rows=rows,
+        version=version,
+        deleted=deleted,
     )
+
+
+def check_recall(
+    database: Database, version: int | None = None, *, sample: int = 1000
+) -> RecallReport:
+    """Measure a version as it is now, after what was deleted and added since its index was built.
+
+    Parameters
+    ----------
+    database : Database
+        Migrated.
+    version : int, optional
+        The active one by default.
+    sample : int
+        Segments to ask for.
+
+    Returns
+    -------
+    RecallReport
+        With `RecallReport.needs_reindex`.
+
+    Raises
+    ------
+    DatabaseError
+        If no version is active, or this one is not loaded.
+    """
+    chosen = version or active_version(database)
+    if chosen is None:
+        raise DatabaseError("No model is active yet: run the pipeline (make pipeline) to its end.")
+    return measure_recall(database, chosen, sample=sample)
 
 
 def mark_verified(database: Database, version: int, report: RecallReport) -> None:
@@ -155,12 +209,12 @@ def mark_verified(database: Database, version: int, report: RecallReport) -> Non
             )
 
 
-def _prepare(connection: Connection, version: int) -> sql.Identifier:
+def _prepare(connection: Connection, version: int) -> tuple[sql.Identifier, int]:
     values = {"version": version, "ef_search": EF_SEARCH}
     row = connection.execute(query("prepare_recall"), values).fetchone()
     if row is None:
         raise DatabaseError(f"Version {version} is not loaded: load it and build its index.")
-    return sql.Identifier(row[0])
+    return sql.Identifier(row[0]), int(row[1])
 
 
 def _ask(

@@ -23,3 +23,24 @@ INSERT INTO schema_migrations (number, name, sha256) VALUES (%s, %s, %s);
 
 -- name: pgvector_version
 SELECT installed_version, default_version FROM pg_available_extensions WHERE name = 'vector';
+
+-- name: has_migrations
+SELECT to_regclass('schema_migrations') IS NOT NULL;
+
+-- name: load_pgvector
+-- Until its library is loaded, only a superuser may set its parameters on a function.
+SELECT '[0]'::vector;
+
+-- name: become_owner
+-- What a migration makes belongs to whoever owns the rest.
+SELECT set_config('role', tableowner, true) FROM pg_tables
+WHERE schemaname = current_schema() AND tablename = 'schema_migrations';
+
+-- name: can_grant_access
+SELECT to_regprocedure('grant_access()') IS NOT NULL;
+
+-- name: grant_access
+SELECT grant_access();
+
+-- name: add_login
+SELECT add_login(%s, %s, %s, %s);

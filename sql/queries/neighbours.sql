@@ -35,7 +35,7 @@ FROM more_like(%(liked)s::text[], %(disliked)s::text[], k => %(k)s, model_versio
 
 -- name: prepare_recall
 -- A small table would be scanned, and the index never measured: rule the scan out.
-SELECT model_partition(%(version)s),
+SELECT model_partition(%(version)s), deleted,
        set_config('enable_seqscan', 'off', true),
        set_config('hnsw.iterative_scan', 'strict_order', true),
        set_config('hnsw.ef_search', %(ef_search)s::text, true)

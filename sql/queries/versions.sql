@@ -36,5 +36,21 @@ SELECT active_version();
 -- name: retire
 SELECT retire_model(%s);
 
+-- name: rollback
+SELECT rollback_model();
+
+-- name: retire_old
+SELECT retire_models(%s);
+
+-- name: kept_versions
+SELECT kept_models(%s);
+
+-- name: rebuild_index
+SELECT rebuild_index(%s);
+
+-- name: refresh_neighbours
+SELECT refresh_neighbours(%s);
+
 -- name: list_models
-SELECT model_version, name, run_id, state, active, segments, recall, missed FROM model_overview;
+SELECT model_version, name, run_id, state, active, segments, deleted, recall, missed
+FROM model_overview;

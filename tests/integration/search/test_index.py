@@ -1,22 +1,28 @@
 """Model versions from their begin to their retirement, and recall."""
 
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from ml.errors import DatabaseError
 from search import index
 from search.database import Database
 from search.load import load_bucket
+from search.similarity import similar_segments, similar_tracks
+from search.switching import retire_version
 from search.tracks import upsert_tracks
-from search.verification import mark_verified, measure_recall
+from search.verification import check_recall, mark_verified, measure_recall
+from tests.integration.search.conftest import Catalogue
 
 if TYPE_CHECKING:
-    from tests.integration.search.conftest import Catalogue
+    from tests.integration.conftest import CopyDatabase
 
 
-def test_recall_is_measured_on_the_index(database: Database, catalogue: "Catalogue") -> None:
+def test_recall_is_measured_on_the_index(database: Database, catalogue: Catalogue) -> None:
     upsert_tracks(database, catalogue.frame)
     rows = catalogue.load(database, 1)
     report = measure_recall(database, 1, sample=100, seed=3)
@@ -39,7 +45,7 @@ def test_recall_of_a_version_that_is_not_loaded_is_refused(database: Database) -
         measure_recall(database, 1)
 
 
-def test_build_index_builds_once(database: Database, catalogue: "Catalogue") -> None:
+def test_build_index_builds_once(database: Database, catalogue: Catalogue) -> None:
     with pytest.raises(DatabaseError, match="no embeddings"):
         index.build_index(database, 1)
     upsert_tracks(database, catalogue.frame)
@@ -47,9 +53,7 @@ def test_build_index_builds_once(database: Database, catalogue: "Catalogue") -> 
     assert not index.build_index(database, 1)
 
 
-def test_activation_refuses_what_is_not_verified(
-    database: Database, catalogue: "Catalogue"
-) -> None:
+def test_activation_refuses_what_is_not_verified(database: Database, catalogue: Catalogue) -> None:
     with pytest.raises(DatabaseError, match="it is unknown, not verified"):
         index.activate(database, 1)
     upsert_tracks(database, catalogue.frame)
@@ -69,7 +73,7 @@ def test_activation_refuses_what_is_not_verified(
 
 
 def test_activation_refuses_missing_buckets_and_a_missing_index(
-    database: Database, catalogue: "Catalogue"
+    database: Database, catalogue: Catalogue
 ) -> None:
     upsert_tracks(database, catalogue.frame)
     catalogue.load(database, 1)
@@ -84,12 +88,12 @@ def test_activation_refuses_missing_buckets_and_a_missing_index(
         index.activate(database, 1)
 
 
-def bucket_of(catalogue: "Catalogue") -> int:
+def bucket_of(catalogue: Catalogue) -> int:
     return int(catalogue.frame["bucket"][0])
 
 
 def test_versions_are_begun_loaded_activated_and_retired(
-    database: Database, catalogue: "Catalogue", other_catalogue: "Catalogue"
+    database: Database, catalogue: Catalogue, other_catalogue: Catalogue
 ) -> None:
     catalogue.serve(database, 1)
     other_catalogue.serve(database, 2)
@@ -118,36 +122,134 @@ def test_version_of_another_run_is_refused(database: Database) -> None:
 
 
 def test_swap_mixes_no_versions_under_load(
-    database: Database, catalogue: "Catalogue", other_catalogue: "Catalogue"
+    database: Database, catalogue: Catalogue, other_catalogue: Catalogue
 ) -> None:
     catalogue.serve(database, 1)
     other_catalogue.serve(database, 2)
-    track_id = catalogue.frame["track_id"][0]
+    track_id = str(catalogue.frame["track_id"][0])
     expected = {
-        1: [i for i, _, _ in catalogue.neighbours(track_id, 5)],
-        2: [i for i, _, _ in other_catalogue.neighbours(track_id, 5)],
+        v: [n.track_id for n in similar_segments(database, track_id, 5_000, 5, model_version=v)]
+        for v in (1, 2)
     }
     assert expected[1] != expected[2]
-    answers: list[tuple[set[int], list[str]]] = []
     done = threading.Event()
 
-    def ask() -> None:
+    def ask() -> list[tuple[set[int], list[str]]]:
+        answers = []
+        statement = "SELECT model_version, track_id FROM similar_segments(%s, 5000, 5)"
         with database.connect() as connection:
             connection.autocommit = True
-            statement = "SELECT model_version, track_id FROM similar_tracks(%s, 5)"
             while not done.is_set():
                 rows = connection.execute(statement, (track_id,)).fetchall()
                 answers.append(({version for version, _ in rows}, [i for _, i in rows]))
+        return answers
 
-    clients = [threading.Thread(target=ask) for _ in range(2)]
-    for client in clients:
-        client.start()
-    for turn in range(20):
-        index.activate(database, 1 + turn % 2)
-    done.set()
-    for client in clients:
-        client.join()
+    with ThreadPoolExecutor(4) as clients:
+        asked = [clients.submit(ask) for _ in range(4)]
+        try:
+            for turn in range(20):
+                index.activate(database, 1 + turn % 2)
+        finally:
+            done.set()
+    answers = [answer for client in asked for answer in client.result()]  # raises what one raised
     assert {version for versions, _ in answers for version in versions} == {1, 2}
     for versions, found in answers:
         assert len(versions) == 1
         assert found == expected[versions.pop()]
+
+
+def test_rollback_leads_back_and_forth(
+    database: Database, catalogue: Catalogue, other_catalogue: Catalogue
+) -> None:
+    with pytest.raises(DatabaseError, match=r"no version to go back to \("):
+        index.rollback(database)
+    catalogue.serve(database, 1)
+    with pytest.raises(DatabaseError, match="no version to go back to"):
+        index.rollback(database)
+    other_catalogue.serve(database, 2)
+    assert [index.rollback(database) for _ in range(3)] == [1, 2, 1]
+    index.retire(database, 2)
+    with pytest.raises(DatabaseError, match="no version to go back to"):
+        index.rollback(database)
+
+
+def test_retiring_keeps_the_last_two(database: Database, catalogue: Catalogue) -> None:
+    for version in (1, 2, 3, 4):
+        catalogue.serve(database, version)
+    index.begin_version(database, 5, "music-encoder", "run-5")  # on its way
+    assert index.kept_versions(database) == [4, 3]
+    with pytest.raises(DatabaseError, match=r"one of the last 2, .* ask to keep 1 if"):
+        retire_version(database, 3)
+    with pytest.raises(DatabaseError, match="version 4 is active"):
+        retire_version(database, 4)
+    index.activate(database, 2)  # further back: now 2 and 4 are the last two
+    assert index.kept_versions(database) == [2, 4]
+    retire_version(database, 3)
+    index.activate(database, 4)
+    assert index.retire_old(database) == [1]
+    assert index.retire_old(database) == []
+    assert index.retire_old(database, keep=1) == [2]
+    states = {model.model_version: model.state for model in index.list_models(database)}
+    assert states == {1: "retired", 2: "retired", 3: "retired", 4: "verified", 5: "loading"}
+
+
+@pytest.fixture
+def worn(large_database: Database, copy_database: "CopyDatabase") -> Iterator[Database]:
+    """Copy the large database, to delete from it."""
+    with copy_database(str(conninfo_to_dict(large_database.url)["dbname"])) as database:
+        yield database
+
+
+def test_recall_after_a_tenth_is_deleted_says_when_to_reindex(
+    worn: Database, large_catalogue: Catalogue
+) -> None:
+    assert not check_recall(worn, sample=200).needs_reindex
+    doomed = [str(track) for track in large_catalogue.frame["track_id"][::9]]
+    with worn.transaction() as connection:
+        deleted = sum(
+            row[1]
+            for track in doomed
+            for row in connection.execute("SELECT * FROM delete_track_embeddings(%s)", (track,))
+        )
+    report = check_recall(worn, sample=200)
+    assert report.deleted == deleted >= 0.1 * (report.rows + deleted)
+    assert report.recall >= 0.95
+    assert report.needs_reindex
+    assert "models reindex 1" in report.verdict
+    before = filenode(worn)
+    index.rebuild_index(worn, 1)
+    after = check_recall(worn, sample=200)
+    assert filenode(worn) != before
+    assert (after.deleted, after.needs_reindex, after.rows) == (0, False, report.rows)
+    assert after.passed
+    assert index.active_version(worn) == 1
+
+
+def test_track_added_later_is_found_without_a_rebuild(
+    database: Database, catalogue: Catalogue
+) -> None:
+    *most, late = catalogue.frame["track_id"]
+    early = Catalogue(catalogue.frame[:-1], {i: catalogue.embeddings[i] for i in most})
+    early.serve(database, 1)
+    before = filenode(database)
+    upsert_tracks(database, catalogue.frame)
+    (bucket,) = catalogue.frame["bucket"][-1:]
+    ids = list(catalogue.frame[catalogue.frame["bucket"] == bucket]["track_id"])
+    load_bucket(database, 1, int(bucket), catalogue.segments(ids), "with the late one")
+    for track in most[:5]:
+        found = [n.track_id for n in similar_tracks(database, track, 39)]
+        assert found == [i for i, _, _ in catalogue.neighbours(track, 39)]
+        assert late in found, "at once, before anything else is done"
+    assert not index.build_index(database, 1)
+    assert filenode(database) == before
+    report = measure_recall(database, 1, sample=100)
+    assert report.passed
+    mark_verified(database, 1, report)
+    index.activate(database, 1)
+
+
+def filenode(database: Database) -> int:
+    """Tell which file holds the index: a rebuild makes a new one."""
+    with database.transaction() as connection:
+        row = connection.execute("SELECT pg_relation_filenode('embeddings_v1_hnsw')").fetchall()[0]
+    return int(row[0])

@@ -3,14 +3,19 @@
 import subprocess
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from ml.errors import DatabaseError
 from search import migrations
+from search.binaries import binaries
 from search.database import Database
 from search.migrations import Migration, read_migrations
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import CopyDatabase
 
 MIGRATE = """
 import sys
@@ -58,6 +63,33 @@ def test_migration_that_fails_leaves_nothing_behind(database: Database) -> None:
             migrations.apply(connection, [*read_migrations(), broken])
         assert connection.execute("SELECT to_regclass('half')").fetchone() == (None,)
     assert database.migrate() == []
+
+
+def dump_schema(database: Database) -> str:
+    """Write the schema as statements, privileges and owners included."""
+    command = [str(binaries() / "pg_dump"), "--schema-only", "--restrict-key=x", database.url]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_schema_is_the_same_from_whichever_version_it_was_migrated(
+    database: Database, copy_database: "CopyDatabase"
+) -> None:
+    """One step at a time, so that each earlier version is one that is migrated from."""
+    known = read_migrations()
+    fresh = dump_schema(database)
+    assert "CREATE FUNCTION public.similar_tracks" in fresh
+    assert "soundalike_analyst" in fresh
+    with copy_database("template1") as stepwise:
+        for count in range(1, len(known) + 1):
+            with psycopg.connect(stepwise.url, autocommit=True) as connection:
+                assert migrations.apply(connection, known[:count]) == [known[count - 1].name]
+        assert dump_schema(stepwise) == fresh
+    for count in (1, 3, 5):
+        with copy_database("template1") as older:
+            with psycopg.connect(older.url, autocommit=True) as connection:
+                migrations.apply(connection, known[:count])
+            assert len(older.migrate()) == len(known) - count
+            assert dump_schema(older) == fresh
 
 
 def test_connect_before_migrating_says_so(empty_database: Database) -> None:

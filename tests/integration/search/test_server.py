@@ -1,8 +1,10 @@
 """The embedded server under everything that may happen to it."""
 
+import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ import pytest
 
 from ml.errors import DatabaseError
 from search import cluster
+from search.binaries import as_ordinary_user
 from search.database import open_database
 from search.server import embedded_server, psql_path, server_url
 
@@ -50,9 +53,9 @@ def folder(fresh: Path, stopped: Path) -> Path:
     return fresh
 
 
-def start_user(folder: Path) -> subprocess.Popen[str]:
+def start_user(folder: Path, *prefix: str) -> subprocess.Popen[str]:
     """Start a process that uses the server until its input closes."""
-    command = [sys.executable, "-c", USER, str(folder)]
+    command = [*prefix, sys.executable, "-c", USER, str(folder)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -139,6 +142,48 @@ def test_server_survives_the_death_of_one_user_of_two(folder: Path) -> None:
         kill(user)
         assert answers(url)
     assert not answers(url)
+
+
+def test_server_leaves_the_server_of_another_project_alone(
+    folder: Path, stopped: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "another project" / "postgres"
+    shutil.copytree(stopped, other)
+    with embedded_server(other) as theirs:
+        with psycopg.connect(theirs) as connection:
+            connection.execute("CREATE TABLE theirs ()")
+        with embedded_server(folder) as ours:
+            assert ours != theirs
+            with psycopg.connect(ours) as connection:
+                row = connection.execute("SELECT to_regclass('theirs')").fetchone()
+            assert row == (None,)
+        assert not answers(ours)
+        assert answers(theirs)
+
+
+def test_server_does_not_mind_a_port_that_is_taken(folder: Path) -> None:
+    with socket.socket() as listener:
+        with contextlib.suppress(OSError):  # then another program listens there already
+            listener.bind(("127.0.0.1", cluster.PORT))
+            listener.listen()
+        with embedded_server(folder) as url:
+            assert answers(url)
+
+
+def test_server_starts_in_a_folder_of_a_long_path(stopped: Path, tmp_path: Path) -> None:
+    long = tmp_path.joinpath(*["a folder of quite a long name"] * 8) / "postgres"
+    assert len(str(long)) > 200, "a socket's path may have 107 characters"
+    shutil.copytree(stopped, long)
+    with embedded_server(long) as url:
+        assert answers(url)
+
+
+def test_server_runs_for_an_ordinary_user(folder: Path) -> None:
+    user = start_user(folder, *as_ordinary_user())  # no prefix where this is one
+    url = wait_ready(user)
+    assert url
+    leave(user)
+    assert not (folder / "data" / "postmaster.pid").exists()
 
 
 def test_server_starts_after_being_killed_during_set_up(fresh: Path) -> None:

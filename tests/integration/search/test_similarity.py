@@ -110,6 +110,35 @@ def test_nearest_segments_are_planned_on_the_index(large_database: Database) -> 
     assert "embeddings_v1_hnsw" not in plans[1]
 
 
+QUESTIONS = {
+    "similar_tracks": "SELECT * FROM similar_tracks(%(track)s{filter})",
+    "similar_segments": "SELECT * FROM similar_segments(%(track)s, 5000{filter})",
+    "similar_to_vector": "SELECT * FROM similar_to_vector(%(vector)s::vector{filter})",
+    "more_like": "SELECT * FROM more_like(ARRAY[%(track)s, %(other)s], ARRAY[%(third)s]{filter})",
+}
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+@pytest.mark.parametrize("exactly", [False, True])
+def test_every_function_uses_the_index_but_for_small_subsets(
+    large_database: Database, large_catalogue: "Catalogue", name: str, exactly: bool
+) -> None:
+    tracks = [str(track) for track in large_catalogue.frame["track_id"]]
+    values = dict(zip(("track", "other", "third"), tracks, strict=False))
+    values["vector"] = str(large_catalogue.embeddings[tracks[3]][0].tolist())
+    text = QUESTIONS[name].format(filter=", ids => %(some)s" if exactly else "")
+    scans = "SELECT pg_stat_get_xact_numscans(%s::regclass)"
+    with large_database.transaction() as connection:
+        rows = connection.execute(text.encode(), {**values, "some": tracks[10:60]}).fetchall()
+        by_index, whole = (
+            connection.execute(scans, (relation,)).fetchall()[0][0]
+            for relation in ("embeddings_v1_hnsw", "embeddings_v1")
+        )
+    assert len(rows) == 10
+    assert bool(by_index) is not exactly
+    assert whole == 0, "neither way reads the whole table"
+
+
 def test_similar_tracks_say_what_is_wrong(database: Database, catalogue: "Catalogue") -> None:
     upsert_tracks(database, catalogue.frame)
     known = catalogue.frame["track_id"][0]

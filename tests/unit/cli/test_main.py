@@ -12,6 +12,21 @@ HEADER = "track_id,path,title,artist,album,genre,mood\n"
 COMMANDS = {
     *("demo", "pipeline", "samples", "dev", "evaluate", "export", "similar", "sql", "takedown"),
 }
+GROUPS = {
+    "db": {"up", "down", "migrate", "status", "roles", "login"},
+    "models": {"list", "activate", "rollback", "retire", "check", "reindex"},
+}
+
+
+def test_groups_name_their_commands() -> None:
+    for group, commands in GROUPS.items():
+        answer = CliRunner().invoke(app, [group, "--help"])
+        assert answer.exit_code == 0
+        assert all(command in answer.output for command in commands)
+        for command in commands:
+            answer = CliRunner().invoke(app, [group, command, "--help"])
+            assert answer.exit_code == 0
+            assert "Usage" in answer.output
 
 
 def test_help_names_every_command() -> None:

@@ -23,3 +23,16 @@ def test_report_asks_for_recall_and_for_no_missed_queries(
 ) -> None:
     assert report.passed is passed
     assert ("Raise hnsw.ef_search" in report.verdict) is not passed
+
+
+@pytest.mark.parametrize(
+    ("recall", "deleted", "reindex"),
+    [(1.0, 0, False), (1.0, 99, False), (1.0, 100, True), (0.97, 1, True), (0.97, 0, False)],
+)
+def test_report_says_when_to_build_anew(recall: float, deleted: int, reindex: bool) -> None:
+    report = RecallReport(
+        recall=recall, missed=0, queries=1000, k=10, ef_search=400, p50_ms=1, p95_ms=2,
+        rows=900, version=7, deleted=deleted,
+    )  # fmt: skip
+    assert report.needs_reindex is reindex
+    assert ("models reindex 7" in report.verdict) is reindex

@@ -1,0 +1,123 @@
+"""Going to another version by hand: forwards, back, and retiring the old.
+
+Postgres is the truth about what serves. The registry's alias and the workspace's record follow it,
+so that the next run of the pipeline starts from there.
+"""
+
+from ml.errors import DatabaseError
+from ml.registry import Registry
+from ml.workspace import Workspace
+from search.database import Database
+from search.index import (
+    activate,
+    active_version,
+    kept_versions,
+    list_models,
+    refresh_neighbours,
+    retire,
+    rollback,
+)
+
+
+def activate_whole(database: Database, version: int) -> None:
+    """Make a version active together with its graph of neighbours.
+
+    The graph is computed before, if it has to be: minutes for tens of thousands of tracks, in
+    which everyone queries the version before.
+
+    Raises
+    ------
+    DatabaseError
+        If the version is not loaded in every bucket, indexed and verified.
+    """
+    states = {model.model_version: model.state for model in list_models(database)}
+    if states.get(version) == "verified":
+        refresh_neighbours(database, version)
+    activate(database, version)
+
+
+def switch_version(
+    database: Database, registry: Registry, workspace: Workspace, version: int
+) -> int | None:
+    """Make a version active, and production in the registry.
+
+    Parameters
+    ----------
+    database : Database
+        Migrated.
+    registry : Registry
+        Its alias ``production`` follows.
+    workspace : Workspace
+        Its record `production_model` follows.
+    version : int
+        Which.
+
+    Returns
+    -------
+    int or None
+        What was active before.
+
+    Raises
+    ------
+    DatabaseError
+        If the version may not be activated.
+    RegistryError
+        If the registry does not have it; nothing has changed then.
+    """
+    registry.find_version(version)
+    before = active_version(database)
+    activate_whole(database, version)
+    _follow(registry, workspace, version, before)
+    return before
+
+
+def roll_back(database: Database, registry: Registry, workspace: Workspace) -> tuple[int, int]:
+    """Make the version active that was so before, in one transaction; the rest follows.
+
+    Returns
+    -------
+    int, int
+        What was active, and what is.
+
+    Raises
+    ------
+    DatabaseError
+        If there was none before, or it was retired.
+    """
+    before = active_version(database)
+    version = rollback(database)
+    _follow(registry, workspace, version, before)
+    return before or 0, version
+
+
+def retire_version(database: Database, version: int, keep: int = 2) -> None:
+    """Drop a version's embeddings, unless it is one of those that are kept.
+
+    Parameters
+    ----------
+    database : Database
+        Migrated.
+    version : int
+        Which.
+    keep : int
+        How many of the last stay, the active one included.
+
+    Raises
+    ------
+    DatabaseError
+        If it is active, unknown, or one of the last.
+    """
+    kept = kept_versions(database, keep)
+    if version in kept and version != active_version(database):
+        raise DatabaseError(
+            f"Version {version} is one of the last {keep}, which are kept to go back to: "
+            f"ask to keep {kept.index(version)} if it is to go all the same."
+        )
+    retire(database, version)
+
+
+def _follow(registry: Registry, workspace: Workspace, version: int, before: int | None) -> None:
+    found = registry.find_version(version)
+    registry.promote(found)
+    record = {"version": version, "run_id": found.run_id, "replaced": before}
+    workspace.save_record("production_model", record)
