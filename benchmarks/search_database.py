@@ -1,62 +1,60 @@
-"""The same search in Postgres: by hand in SQL, tuned in several ways, and by the project's functions.
+"""The same search in Postgres: by hand in SQL, tuned in several ways, and by our functions.
 
 Points are named by their row number, tracks by theirs.
 """
 
 import hashlib
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import LiteralString
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pgvector import Vector
+from psycopg import sql
 
 from benchmarks.timing import Ask
 from search.database import Connection, Database
 from search.index import activate, begin_version, build_index
 from search.load import Segments, load_bucket
 from search.tracks import upsert_tracks
-from search.verification import measure_recall
 
 Vectors = NDArray[np.float32]
+Parameters = tuple[object, ...] | Mapping[str, object]
 HOP_MS, BUCKETS = 5_000, 100
 VERSION = 1
 TABLE = "embeddings_v1"
 
-BARE = f"SELECT track_id, start_ms FROM {TABLE} ORDER BY embedding <-> %s LIMIT 10"
-HALF = f"SELECT track_id, start_ms FROM {TABLE} ORDER BY embedding::halfvec(128) <-> %s::halfvec(128) LIMIT 10"
-RERANKED = """
+BARE = "SELECT track_id, start_ms FROM embeddings_v1 ORDER BY embedding <-> %s LIMIT 10"
+HALF_RERANKED = """
     WITH near AS MATERIALIZED (
-        SELECT track_id, start_ms, embedding FROM {table} ORDER BY {coarse} LIMIT {fetch}
+        SELECT track_id, start_ms, embedding FROM embeddings_v1
+        ORDER BY embedding::halfvec(128) <-> %s::halfvec(128) LIMIT 20
     )
     SELECT track_id, start_ms FROM near ORDER BY embedding <-> %s LIMIT 10"""
-HALF_RERANKED = RERANKED.format(
-    table=TABLE, coarse="embedding::halfvec(128) <-> %s::halfvec(128)", fetch=20
-)
-BINARY_RERANKED = RERANKED.format(
-    table=TABLE,
-    coarse="binary_quantize(embedding)::bit(128) <~> binary_quantize(%s::vector)::bit(128)",
-    fetch=1000,
-)
-DISTINCT = f"""
+BINARY_RERANKED = """
     WITH near AS MATERIALIZED (
-        SELECT track_id, start_ms, embedding <-> q.v AS distance
-        FROM (SELECT embedding AS v FROM {TABLE}
-              WHERE model_version = {VERSION} AND track_id = %s AND start_ms = %s) q,
-        LATERAL (SELECT track_id, start_ms, embedding FROM {TABLE}
-                 ORDER BY embedding <-> q.v LIMIT {{fetch}}) e
-    ), nearest AS (
-        SELECT DISTINCT ON (track_id) track_id, distance, start_ms
-        FROM near WHERE track_id <> %s ORDER BY track_id, distance
+        SELECT track_id, start_ms, embedding FROM embeddings_v1
+        ORDER BY binary_quantize(embedding)::bit(128) <~> binary_quantize(%s::vector)::bit(128)
+        LIMIT 1000
     )
-    SELECT n.track_id, t.title, t.artist, t.genres, n.distance, n.start_ms
+    SELECT track_id, start_ms FROM near ORDER BY embedding <-> %s LIMIT 10"""
+# What an analyst would write by hand for the answer of similar_segments.
+DISTINCT = """
+    WITH near AS MATERIALIZED (
+        SELECT track_id, start_ms, end_ms, embedding <-> %(query)s AS distance
+        FROM embeddings_v1 ORDER BY embedding <-> %(query)s LIMIT %(fetch)s
+    ), nearest AS (
+        SELECT DISTINCT ON (track_id) * FROM near WHERE track_id <> %(track)s
+        ORDER BY track_id, distance
+    )
+    SELECT n.track_id, t.title, t.artist, t.genres, t.moods, n.distance, n.start_ms, n.end_ms
     FROM nearest n JOIN tracks t USING (track_id)
     WHERE t.state = 'served' ORDER BY n.distance LIMIT 10"""
 
 INDEXES = {
+    "m = 16": "hnsw (embedding vector_l2_ops)",
     "halfvec": "hnsw ((embedding::halfvec(128)) halfvec_l2_ops)",
     "binary": "hnsw ((binary_quantize(embedding)::bit(128)) bit_hamming_ops)",
 }
@@ -74,16 +72,16 @@ class Built:
 
 @dataclass
 class SqlSearch:
-    """A statement, asked by row number.
+    """A statement, asked by the number of a query.
 
     Parameters
     ----------
     database : Database
         Populated.
-    statement : str
-        Its parameters are what `parameters` gives.
-    parameters : list of tuple
-        Of each query.
+    statement : LiteralString
+        Of psycopg's form.
+    parameters : list
+        The parameters of each query, a tuple or a dict.
     per_track : int
         Rows of a track; 0 if the answer is tracks.
     prepared, binary : bool
@@ -95,8 +93,8 @@ class SqlSearch:
     """
 
     database: Database
-    statement: str
-    parameters: list[tuple[object, ...]]
+    statement: LiteralString
+    parameters: Sequence[Parameters]
     per_track: int
     prepared: bool = True
     binary: bool = True
@@ -139,11 +137,8 @@ class SqlSearch:
         connection.execute("SET hnsw.iterative_scan = relaxed_order")
 
     def _ask(self, connection: Connection, i: int) -> list[int]:
-        rows = connection.execute(
-            self.statement,
-            self.parameters[i],
-            binary=self.binary,  # type: ignore[arg-type]
-        ).fetchall()
+        cursor = connection.execute(self.statement, self.parameters[i], binary=self.binary)
+        rows = cursor.fetchall()
         if not self.per_track:
             return [number(row[0]) for row in rows]
         return [number(row[0]) * self.per_track + row[1] // HOP_MS for row in rows]
@@ -173,19 +168,20 @@ def populate(database: Database, vectors: Vectors, per_track: int) -> Built:
 
 
 def build_tuned(database: Database, kind: str) -> Built:
-    """Build another index of `INDEXES` in place of the one there is."""
-    name = f"{TABLE}_{kind}"
+    """Build an index of `INDEXES` in place of the one there is."""
+    m = 16 if kind == "m = 16" else 24
+    statement = (
+        f"CREATE INDEX tuned ON {TABLE} USING {INDEXES[kind]} WITH (m = {m}, ef_construction = 128)"
+    )
     with database.connect() as connection:
         connection.autocommit = True
-        started = time.perf_counter()
+        connection.execute(f"DROP INDEX IF EXISTS {TABLE}_hnsw, tuned")
         connection.execute("SET maintenance_work_mem = '1GB'")
-        connection.execute(
-            f"CREATE INDEX {name} ON {TABLE} USING {INDEXES[kind]} "
-            "WITH (m = 16, ef_construction = 128)"
-        )
+        started = time.perf_counter()
+        connection.execute(sql.SQL(statement))
         build_s = time.perf_counter() - started
         connection.execute(f"ANALYZE {TABLE}")
-    return Built(0, build_s, relation_size(database, TABLE), relation_size(database, name))
+    return Built(0, build_s, relation_size(database, TABLE), relation_size(database, "tuned"))
 
 
 def relation_size(database: Database, name: str) -> int:

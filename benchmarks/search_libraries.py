@@ -4,7 +4,7 @@ Each library runs in a process of its own, so that its memory can be told from t
 """
 
 import multiprocessing
-import resource
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -140,16 +140,17 @@ def measure_library(name: str, folder: Path, target: float, seconds: float) -> L
 def _measure(name: str, folder: Path, target: float, seconds: float) -> LibraryResult:
     vectors, queries = np.load(folder / "vectors.npy"), np.load(folder / "queries.npy")
     truth = np.load(folder / "truth.npy")
-    before, started = _peak_memory(), time.perf_counter()
+    before, started = _memory(), time.perf_counter()
     search = LIBRARIES[name](vectors, queries)
     build_s = time.perf_counter() - started
-    memory = _peak_memory() - before
+    memory = _memory() - before
     timing = time_search(search, truth, target, seconds)
     saved = folder / "saved"
     search.save(saved)
     return LibraryResult(timing, build_s, memory, saved.stat().st_size)
 
 
-def _peak_memory() -> int:
-    """Bytes that this process has held at most; exact here, because building only adds."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _memory() -> int:
+    """Bytes that this process holds now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

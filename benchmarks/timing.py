@@ -108,7 +108,7 @@ def _ask_all(ask: Ask, truth: NDArray[np.int64]) -> tuple[NDArray[np.float64], N
 
 
 def _measure_rate(searcher: Searcher, queries: int, clients: int, seconds: float) -> float:
-    """Queries a second of so many clients at once, each a thread."""
+    """Count the queries a second of so many clients at once, each a thread."""
     asks = [searcher.client() for _ in range(clients)]
     counts = [0] * clients
     start = threading.Barrier(clients)

@@ -76,8 +76,8 @@ class RecallReport:
         if self.ef_search < LARGEST_EF_SEARCH:
             wider = min(LARGEST_EF_SEARCH, 2 * self.ef_search)
             return (
-                f"Raise soundalike.ef_search (ALTER DATABASE ... SET soundalike.ef_search = {wider})"
-                " and measure again."
+                "Raise soundalike.ef_search (ALTER DATABASE ... SET soundalike.ef_search = "
+                f"{wider}) and measure again."
             )
         return "Raise ef_construction and m in index_model, and build the index again."
 

@@ -1,0 +1,273 @@
+"""Search beside what one would use instead: bare SQL, and libraries in memory, at equal recall.
+
+Generated unit vectors (40,000 tracks of ten clips, or of overlapping windows), or embeddings of
+real music tiled with noise, are searched for the neighbours of a thousand of them: the nearest ten
+segments, and the nearest ten distinct tracks (by hand, and by the SQL functions of this project).
+Each search is widened until its recall@10 is 0.998, of distinct tracks 0.99, then timed.
+
+    python -m benchmarks.search --sizes 100000,400000,1900000
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pgvector import Vector
+
+from benchmarks.report import Goal, at_least, at_most, print_report
+from benchmarks.search_database import (
+    BARE,
+    BINARY_RERANKED,
+    DISTINCT,
+    HALF_RERANKED,
+    INDEXES,
+    Built,
+    SqlSearch,
+    build_tuned,
+    populate,
+    track_name,
+)
+from benchmarks.search_libraries import LIBRARIES, measure_library
+from benchmarks.timing import BREADTHS, Timing, time_search
+from benchmarks.vectors import Vectors, draw_clips, draw_windows, tile
+from search.database import Database, open_database
+
+K, RECALL, TRACK_RECALL = 10, 0.998, 0.99
+SQL_GOAL, LIBRARY_GOAL, DISTINCT_GOAL_MS = 1.25, 3, 5
+SEGMENTS, TRACKS = "segments", "tracks"
+BARE_NAME, HAND_NAME = "pgvector, bare SQL", "pgvector, distinct tracks by hand"
+
+Row = dict[str, object]
+
+
+def main() -> None:
+    """Measure each size; the goals are those of the first."""
+    arguments = parse_arguments()
+    rows: list[Row] = []
+    goals: list[Goal] = []
+    for size in arguments.sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            timings = measure_size(arguments, size, Path(folder), rows)
+        goals = goals or judge(timings, size)
+    print_report("search", rows, goals)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.search", description=__doc__)
+    parser.add_argument("--rows", type=int, default=400_000)
+    parser.add_argument(
+        "--sizes", type=lambda text: [int(size) for size in text.split(",")], help="several --rows"
+    )
+    parser.add_argument("--per-track", type=int, default=10, help="48: overlapping windows")
+    parser.add_argument(
+        "--embeddings", type=Path, help=".npy of real embeddings, tiled with noise to the size"
+    )
+    parser.add_argument("--queries", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=5, help="of each number of clients")
+    parser.add_argument(
+        "--skip", default="", help="of libraries, tuning; comma between; for growing sizes"
+    )
+    arguments = parser.parse_args()
+    arguments.sizes = arguments.sizes or [arguments.rows]
+    return arguments
+
+
+def measure_size(
+    arguments: argparse.Namespace, size: int, folder: Path, rows: list[Row]
+) -> dict[str, Timing]:
+    """Measure everything at one size; add the rows, give the timings by name."""
+    vectors = make_vectors(arguments, size)
+    asked = np.random.default_rng(1).choice(len(vectors), arguments.queries, replace=False)
+    truth, tracks = find_truth(vectors, asked, arguments.per_track)
+    for name, array in (("vectors", vectors), ("queries", vectors[asked]), ("truth", truth)):
+        np.save(folder / f"{name}.npy", array)
+    timings: dict[str, Timing] = {}
+
+    def note(name: str, timing: Timing, **built: object) -> None:
+        timings[name] = timing
+        rows.append(describe(len(vectors), name, timing, built))
+        print(rows[-1], flush=True)
+
+    if "libraries" not in arguments.skip:
+        for name in LIBRARIES:
+            found = measure_library(name, folder, RECALL, arguments.seconds)
+            note(
+                name,
+                found.timing,
+                **sizes(found.build_s, found.memory, found.disk),
+            )
+    with open_database(None, folder) as database:
+        database.migrate()
+        built = populate(database, vectors, arguments.per_track)
+        of_built = built_sizes(built)
+        for name, search, expected, breadths in list_searches(
+            database, vectors, asked, truth, tracks, arguments.per_track
+        ):
+            target = RECALL if expected is truth else TRACK_RECALL
+            timing = time_search(search, expected, target, arguments.seconds, breadths)
+            note(name, timing, **(of_built if name == BARE_NAME else {}))
+            search.close()
+        if "tuning" not in arguments.skip:
+            for kind in INDEXES:
+                built = build_tuned(database, kind)
+                tuned = tune(database, kind, vectors[asked], arguments.per_track)
+                timing = time_search(tuned, truth, RECALL, arguments.seconds)
+                note(f"pgvector, {kind}", timing, **built_sizes(built))
+                tuned.close()
+    return timings
+
+
+def make_vectors(arguments: argparse.Namespace, size: int) -> Vectors:
+    """Draw vectors, or tile the given ones."""
+    tracks = size // arguments.per_track
+    if arguments.embeddings:
+        return tile(np.load(arguments.embeddings), tracks * arguments.per_track)
+    draw = draw_windows if arguments.per_track > 10 else draw_clips
+    return draw(tracks, arguments.per_track)
+
+
+def find_truth(
+    vectors: Vectors, asked: NDArray[np.int64], per_track: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find each query's nearest rows, itself among them, and other tracks: [queries, 10] both."""
+    rows, tracks = np.empty((2, len(asked), K), np.int64)
+    for place, row in enumerate(asked):
+        closeness = vectors @ vectors[row]
+        rows[place] = np.argpartition(-closeness, K)[:K]
+        of_track = closeness.reshape(-1, per_track).max(axis=1)
+        of_track[row // per_track] = -2
+        tracks[place] = np.argpartition(-of_track, K)[:K]
+    return rows, tracks
+
+
+def list_searches(
+    database: Database,
+    vectors: Vectors,
+    asked: NDArray[np.int64],
+    truth: NDArray[np.int64],
+    tracks: NDArray[np.int64],
+    per_track: int,
+) -> Iterator[tuple[str, SqlSearch, NDArray[np.int64], Sequence[int]]]:
+    """List the searches by the project's own index: name, searcher, truth, breadths to try."""
+    vector = [Vector(vectors[row]) for row in asked]
+    bare = [(v,) for v in vector]
+    own = [track_name(int(row) // per_track) for row in asked]
+    fetch = max(10 * K, (K + 1) * per_track)
+    by_hand = [
+        {"query": v, "track": track, "fetch": fetch} for v, track in zip(vector, own, strict=True)
+    ]
+    moments = [(track, int(row) % per_track * 5000) for track, row in zip(own, asked, strict=True)]
+    ways: dict[str, dict[str, Any]] = {
+        BARE_NAME: {},
+        "the same, not prepared": {"prepared": False},
+        "the same, text parameters": {"binary": False},
+        "the same, a connection a query": {"pooled": False},
+    }
+    for name, how in ways.items():
+        yield name, SqlSearch(database, BARE, bare, per_track, **how), truth, BREADTHS
+    yield HAND_NAME, SqlSearch(database, DISTINCT, by_hand, 0), tracks, BREADTHS
+    ours: Mapping[str, tuple[Any, Any, Any]] = {
+        "similar_segments": (
+            "SELECT track_id FROM similar_segments(%s, %s, 10)",
+            moments,
+            tracks,
+        ),
+        "similar_to_vector": (
+            "SELECT track_id FROM similar_to_vector(%s, 11)",
+            bare,
+            with_own(tracks, asked // per_track),
+        ),
+        "similar_tracks": (
+            "SELECT track_id FROM similar_tracks(%s, 10)",
+            [(track,) for track in own],
+            find_mean_truth(vectors, asked // per_track, per_track),
+        ),
+    }
+    for name, (statement, parameters, expected) in ours.items():
+        search = SqlSearch(database, statement, parameters, 0, setting="soundalike.ef_search")
+        yield name, search, expected, BREADTHS[4:]
+
+
+def with_own(tracks: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Add the query's own track, which a vector's search does not leave out."""
+    return np.column_stack([own, tracks])
+
+
+def find_mean_truth(vectors: Vectors, own: NDArray[np.int64], per_track: int) -> NDArray[np.int64]:
+    """Find the other tracks nearest to the mean of each track: [queries, 10]."""
+    found = np.empty((len(own), K), np.int64)
+    by_track = vectors.reshape(-1, per_track, vectors.shape[1])
+    for place, track in enumerate(own):
+        closeness = (vectors @ by_track[track].mean(axis=0)).reshape(-1, per_track).max(axis=1)
+        closeness[track] = -2
+        found[place] = np.argpartition(-closeness, K)[:K]
+    return found
+
+
+def tune(database: Database, kind: str, queries: Vectors, per_track: int) -> SqlSearch:
+    """Search by another kind of index, its answers put in order by the full vectors."""
+    vector = [Vector(query) for query in queries]
+    if kind == "m = 16":
+        return SqlSearch(database, BARE, [(v,) for v in vector], per_track)
+    statement = HALF_RERANKED if kind == "halfvec" else BINARY_RERANKED
+    return SqlSearch(database, statement, [(v, v) for v in vector], per_track)
+
+
+def describe(size: int, name: str, timing: Timing, built: Mapping[str, object]) -> Row:
+    """One row of the table."""
+    empty = sizes(None, None, None)
+    one, two, four = timing.rates
+    return {
+        "rows": size,
+        "search": name,
+        "ef": timing.breadth,
+        "recall@10": f"{timing.recall:.4f}",
+        "missed": timing.missed,
+        "p50, ms": f"{timing.p50_ms:.2f}",
+        "p95": f"{timing.p95_ms:.2f}",
+        "p99": f"{timing.p99_ms:.2f}",
+        "1 client, /s": f"{one:.0f}",
+        "2": f"{two:.0f}",
+        "4": f"{four:.0f}",
+    } | (empty | built)
+
+
+def sizes(build_s: float | None, memory: int | None, disk: int | None) -> dict[str, object]:
+    """Say what it takes, in three columns."""
+    return {
+        "build, s": "" if build_s is None else f"{build_s:.1f}",
+        "memory, MB": "" if memory is None else f"{memory / 1e6:.0f}",
+        "disk, MB": "" if disk is None else f"{disk / 1e6:.0f}",
+    }
+
+
+def built_sizes(built: Built) -> dict[str, object]:
+    """Say the same for Postgres: in memory is the index, on disk the table as well."""
+    return sizes(built.build_s, built.index, built.table + built.index)
+
+
+def judge(timings: Mapping[str, Timing], size: int) -> list[Goal]:
+    """Compare with the goals."""
+    bare, by_hand = timings[BARE_NAME].p50_ms, timings[HAND_NAME].p50_ms
+    ours = timings["similar_segments"]
+    goals = [
+        at_most(
+            "similar_segments beside bare SQL for the same answer", SQL_GOAL, ours.p50_ms / by_hand
+        ),
+        at_most("similar_segments beside bare SQL for ten segments", SQL_GOAL, ours.p50_ms / bare),
+        at_most(f"similar_segments at {size:,} rows, p50 in ms", DISTINCT_GOAL_MS, ours.p50_ms),
+        at_least("similar_segments, recall of distinct tracks", TRACK_RECALL, ours.recall),
+    ]
+    if "hnswlib" in timings:
+        ratio = bare / timings["hnswlib"].p50_ms
+        goals.append(at_most("bare SQL beside hnswlib", LIBRARY_GOAL, ratio))
+    return goals
+
+
+if __name__ == "__main__":
+    main()
