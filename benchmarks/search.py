@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pgvector import Vector
 
+from benchmarks.neighbours import Numbers, find_rows, find_tracks
 from benchmarks.report import Goal, at_least, at_most, print_report
 from benchmarks.search_database import (
     BARE,
@@ -36,7 +36,7 @@ from benchmarks.timing import BREADTHS, Timing, time_search
 from benchmarks.vectors import Vectors, draw_clips, draw_windows, tile
 from search.database import Database, open_database
 
-K, RECALL, TRACK_RECALL = 10, 0.998, 0.99
+RECALL, TRACK_RECALL = 0.998, 0.99
 SQL_GOAL, LIBRARY_GOAL, DISTINCT_GOAL_MS = 1.25, 3, 5
 SEGMENTS, TRACKS = "segments", "tracks"
 BARE_NAME, HAND_NAME = "pgvector, bare SQL", "pgvector, distinct tracks by hand"
@@ -83,7 +83,7 @@ def measure_size(
     """Measure everything at one size; add the rows, give the timings by name."""
     vectors = make_vectors(arguments, size)
     asked = np.random.default_rng(1).choice(len(vectors), arguments.queries, replace=False)
-    truth, tracks = find_truth(vectors, asked, arguments.per_track)
+    truth = find_rows(vectors, vectors[asked])
     for name, array in (("vectors", vectors), ("queries", vectors[asked]), ("truth", truth)):
         np.save(folder / f"{name}.npy", array)
     timings: dict[str, Timing] = {}
@@ -106,7 +106,7 @@ def measure_size(
         built = populate(database, vectors, arguments.per_track)
         of_built = built_sizes(built)
         for name, search, expected, breadths in list_searches(
-            database, vectors, asked, truth, tracks, arguments.per_track
+            database, vectors, asked, truth, arguments.per_track
         ):
             target = RECALL if expected is truth else TRACK_RECALL
             timing = time_search(search, expected, target, arguments.seconds, breadths)
@@ -131,33 +131,21 @@ def make_vectors(arguments: argparse.Namespace, size: int) -> Vectors:
     return draw(tracks, arguments.per_track)
 
 
-def find_truth(
-    vectors: Vectors, asked: NDArray[np.int64], per_track: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Find each query's nearest rows, itself among them, and other tracks: [queries, 10] both."""
-    rows, tracks = np.empty((2, len(asked), K), np.int64)
-    for place, row in enumerate(asked):
-        closeness = vectors @ vectors[row]
-        rows[place] = np.argpartition(-closeness, K)[:K]
-        of_track = closeness.reshape(-1, per_track).max(axis=1)
-        of_track[row // per_track] = -2
-        tracks[place] = np.argpartition(-of_track, K)[:K]
-    return rows, tracks
-
-
 def list_searches(
     database: Database,
     vectors: Vectors,
-    asked: NDArray[np.int64],
-    truth: NDArray[np.int64],
-    tracks: NDArray[np.int64],
+    asked: Numbers,
+    truth: Numbers,
     per_track: int,
-) -> Iterator[tuple[str, SqlSearch, NDArray[np.int64], Sequence[int]]]:
+) -> Iterator[tuple[str, SqlSearch, Numbers, Sequence[int]]]:
     """List the searches by the project's own index: name, searcher, truth, breadths to try."""
     vector = [Vector(vectors[row]) for row in asked]
     bare = [(v,) for v in vector]
-    own = [track_name(int(row) // per_track) for row in asked]
-    fetch = max(10 * K, (K + 1) * per_track)
+    number = asked // per_track
+    own = [track_name(int(track)) for track in number]
+    tracks = find_tracks(vectors, vectors[asked], number, per_track)
+    means = vectors.reshape(-1, per_track, vectors.shape[1])[number].mean(axis=1)
+    fetch = max(100, 11 * per_track)  # as our functions do
     by_hand = [
         {"query": v, "track": track, "fetch": fetch} for v, track in zip(vector, own, strict=True)
     ]
@@ -180,33 +168,17 @@ def list_searches(
         "similar_to_vector": (
             "SELECT track_id FROM similar_to_vector(%s, 11)",
             bare,
-            with_own(tracks, asked // per_track),
+            np.column_stack([number, tracks]),  # a vector's own track is found too
         ),
         "similar_tracks": (
             "SELECT track_id FROM similar_tracks(%s, 10)",
             [(track,) for track in own],
-            find_mean_truth(vectors, asked // per_track, per_track),
+            find_tracks(vectors, means, number, per_track),
         ),
     }
     for name, (statement, parameters, expected) in ours.items():
         search = SqlSearch(database, statement, parameters, 0, setting="soundalike.ef_search")
         yield name, search, expected, BREADTHS[4:]
-
-
-def with_own(tracks: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Add the query's own track, which a vector's search does not leave out."""
-    return np.column_stack([own, tracks])
-
-
-def find_mean_truth(vectors: Vectors, own: NDArray[np.int64], per_track: int) -> NDArray[np.int64]:
-    """Find the other tracks nearest to the mean of each track: [queries, 10]."""
-    found = np.empty((len(own), K), np.int64)
-    by_track = vectors.reshape(-1, per_track, vectors.shape[1])
-    for place, track in enumerate(own):
-        closeness = (vectors @ by_track[track].mean(axis=0)).reshape(-1, per_track).max(axis=1)
-        closeness[track] = -2
-        found[place] = np.argpartition(-closeness, K)[:K]
-    return found
 
 
 def tune(database: Database, kind: str, queries: Vectors, per_track: int) -> SqlSearch:
