@@ -1,7 +1,7 @@
-"""Loading embeddings: `load_bucket` beside a bare binary COPY of the same rows, and slower ways.
+"""Loading embeddings: `load_buckets` beside a bare binary COPY of the same rows, and slower ways.
 
 The bare COPY gets its bytes ready-made and goes in one piece into a table of the same columns,
-constraints and primary key; `load_bucket` encodes them, checks the tracks, and commits a hundred
+constraints and primary key; `load_buckets` encodes them, checks the tracks, and commits a hundred
 buckets one by one. Both are timed by turns. Then the price of a track that comes later, into the
 live version's table with its index: its own rows alone, and its whole bucket anew, which is what
 `load_bucket` does.
@@ -11,6 +11,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,14 @@ from psycopg import sql
 from benchmarks.report import at_least, print_report
 from benchmarks.search_database import BUCKETS, HOP_MS, make_frame, make_segments, track_name
 from benchmarks.vectors import Vectors, draw_clips
-from search.database import Connection, Database, open_database
+from search.database import Database, open_database
 from search.index import begin_version, build_index, retire
-from search.load import Segments, encode_copy, load_bucket
+from search.load import BucketLoad, Segments, encode_copy, load_bucket, load_buckets
 from search.queries import query
 from search.tracks import upsert_tracks
 
 GOAL, ROUNDS = 0.8, 3
+BARE, OURS = "bare COPY, bytes ready", "load_buckets"
 SLOW_ROWS = 20_000  # of the ways that go row by row
 COLUMNS = sql.SQL("(model_version, track_id, bucket, start_ms, end_ms, embedding)")
 ROW_BY_ROW = sql.SQL("INSERT INTO bare {} VALUES (%s, %s, %s, %s, %s, %s)").format(COLUMNS)
@@ -54,7 +56,7 @@ def main() -> None:
         upsert_tracks(database, make_frame(tracks + 1))
         rates = measure_rates(database, vectors, buckets, per_track)
         alone_s, bucket_s = measure_addition(database, tracks, buckets, per_track)
-    bare = rates["bare COPY, bytes ready"]
+    bare = rates[BARE]
     rows: list[dict[str, object]] = [
         {
             "way": way,
@@ -77,7 +79,7 @@ def main() -> None:
         }
         for way, (n, seconds) in added.items()
     ]
-    goal = at_least("load_bucket beside a bare COPY", GOAL, rates["load_bucket"] / bare)
+    goal = at_least("load_buckets beside a bare COPY", GOAL, rates[OURS] / bare)
     print_report("load", rows, [goal])
 
 
@@ -89,15 +91,15 @@ def measure_rates(
     ready = list(encode_copy(1, 0, everything))
     seconds = np.empty((ROUNDS, 2))
     for times in seconds:
+        make_bare(database)
         times[:] = time_it(lambda: copy_bare(database, ready)), load_all(database, buckets)
     bare, ours = len(vectors) / np.median(seconds, axis=0)
-    few = list(slow_rows(vectors[:SLOW_ROWS], per_track))
-    return {
-        "bare COPY, bytes ready": float(bare),
-        "load_bucket": float(ours),
-        "COPY row by row": len(few) / time_it(lambda: copy_rows(database, few)),
-        "executemany": len(few) / time_it(lambda: insert_rows(database, few)),
-    }
+    rates = {BARE: float(bare), OURS: float(ours)}
+    few = slow_rows(vectors[:SLOW_ROWS], per_track)
+    for way, send in {"COPY row by row": copy_rows, "executemany": insert_rows}.items():
+        make_bare(database)
+        rates[way] = len(few) / time_it(partial(send, database, few))
+    return rates
 
 
 def time_it(work: Callable[[], None]) -> float:
@@ -111,26 +113,35 @@ def load_all(database: Database, buckets: list[Segments]) -> float:
     """Measure the seconds to load an empty version by buckets; it is retired again."""
     begin_version(database, 1, "benchmark", "benchmark")
     started = time.perf_counter()
-    for bucket, segments in enumerate(buckets):
-        load_bucket(database, 1, bucket, segments, "benchmark")
+    load(database, buckets)
     seconds = time.perf_counter() - started
     retire(database, 1)
     return seconds
 
 
-def make_bare(connection: Connection) -> None:
-    """Make an empty table like a version's."""
-    connection.execute("DROP TABLE IF EXISTS bare")
-    connection.execute("CREATE TABLE bare (LIKE embeddings INCLUDING ALL)")
+def load(database: Database, buckets: list[Segments]) -> None:
+    """Load the buckets as the pipeline does."""
+    loads = (BucketLoad(number, rows, "benchmark") for number, rows in enumerate(buckets))
+    for _ in load_buckets(database, 1, loads):
+        pass
+
+
+def make_bare(database: Database) -> None:
+    """Make an empty table like a version's, beforehand: in its own transaction it is logged."""
+    with database.transaction() as connection:
+        connection.execute("DROP TABLE IF EXISTS bare")
+        connection.execute("CREATE TABLE bare (LIKE embeddings INCLUDING ALL)")
 
 
 def copy_bare(database: Database, ready: list[bytes]) -> None:
     """Send the bytes as they are."""
-    with database.transaction() as connection:
-        make_bare(connection)
-        with connection.cursor() as cursor, cursor.copy(COPY_ROWS) as copy:
-            for block in ready:
-                copy.write(block)
+    with (
+        database.transaction() as connection,
+        connection.cursor() as cursor,
+        cursor.copy(COPY_ROWS) as copy,
+    ):
+        for block in ready:
+            copy.write(block)
 
 
 def slow_rows(vectors: Vectors, per_track: int) -> list[tuple[object, ...]]:
@@ -144,18 +155,19 @@ def slow_rows(vectors: Vectors, per_track: int) -> list[tuple[object, ...]]:
 
 def copy_rows(database: Database, rows: list[tuple[object, ...]]) -> None:
     """Send one row after the other, in binary form."""
-    with database.transaction() as connection:
-        make_bare(connection)
-        with connection.cursor() as cursor, cursor.copy(COPY_ROWS) as copy:
-            copy.set_types(TYPES)
-            for row in rows:
-                copy.write_row(row)
+    with (
+        database.transaction() as connection,
+        connection.cursor() as cursor,
+        cursor.copy(COPY_ROWS) as copy,
+    ):
+        copy.set_types(TYPES)
+        for row in rows:
+            copy.write_row(row)
 
 
 def insert_rows(database: Database, rows: list[tuple[object, ...]]) -> None:
     """Insert by executemany, which psycopg sends as a pipeline."""
     with database.transaction() as connection:
-        make_bare(connection)
         connection.cursor().executemany(ROW_BY_ROW, rows)
 
 
@@ -164,8 +176,7 @@ def measure_addition(
 ) -> tuple[float, float]:
     """Measure the seconds of a track added to an index: its rows alone, and with its bucket."""
     begin_version(database, 1, "benchmark", "benchmark")
-    for number, segments in enumerate(buckets):
-        load_bucket(database, 1, number, segments, "benchmark")
+    load(database, buckets)
     build_index(database, 1)
     number = track % BUCKETS
     bucket = buckets[number]

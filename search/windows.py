@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from ml.embedding import embed_clips, place_windows
 from ml.encoders import Encoder
 from ml.progress import track_progress
 from search.database import Database
-from search.load import Segments, load_bucket, loaded_fingerprints
+from search.load import BucketLoad, Segments, load_buckets, loaded_fingerprints
 
 logger = logging.getLogger(__name__)
 
@@ -100,14 +100,19 @@ def load_windows(
     loaded = loaded_fingerprints(database, version)
     by_bucket = dict(list(tracks.groupby("bucket")))
     load = WindowLoad()
-    for bucket in track_progress(buckets, len(buckets), "buckets loaded", logger):
-        members = by_bucket.get(bucket, tracks.iloc[:0])
-        fingerprint = _fingerprint(members, settings)
-        if loaded.get(bucket) == fingerprint:
-            load.buckets_unchanged += 1
-            continue
-        segments = embed_windows(encoder, store, members, settings)
-        load.windows += load_bucket(database, version, bucket, segments, fingerprint)
+
+    def embed_changed() -> Iterator[BucketLoad]:
+        for bucket in track_progress(buckets, len(buckets), "buckets loaded", logger):
+            members = by_bucket.get(bucket, tracks.iloc[:0])
+            fingerprint = _fingerprint(members, settings)
+            if loaded.get(bucket) == fingerprint:
+                load.buckets_unchanged += 1
+                continue
+            segments = embed_windows(encoder, store, members, settings)
+            yield BucketLoad(bucket, segments, fingerprint)
+
+    for rows in load_buckets(database, version, embed_changed()):
+        load.windows += rows
         load.buckets_embedded += 1
     load.seconds = time.monotonic() - started
     return load
