@@ -219,7 +219,9 @@ def describe(size: int, name: str, timing: Timing, built: Mapping[str, object]) 
         "1 client, /s": f"{one:.0f}",
         "2": f"{two:.0f}",
         "4": f"{four:.0f}",
-    } | (empty | built)
+        **empty,
+        **built,
+    }
 
 
 def sizes(build_s: float | None, memory: int | None, disk: int | None) -> dict[str, object]:

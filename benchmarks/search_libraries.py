@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ class HnswlibSearch:
         import hnswlib
 
         self.queries = queries
-        self.index = hnswlib.Index("l2", vectors.shape[1])
+        self.index: Any = hnswlib.Index("l2", vectors.shape[1])
         self.index.init_index(len(vectors), ef_construction=EF_CONSTRUCTION, M=M)
         self.index.add_items(vectors)
 
@@ -53,7 +54,9 @@ class FaissSearch:
 
         self.faiss, self.queries, self.flat = faiss, queries, flat
         dimension = vectors.shape[1]
-        self.index = faiss.IndexFlatL2(dimension) if flat else faiss.IndexHNSWFlat(dimension, M)
+        self.index: Any = (
+            faiss.IndexFlatL2(dimension) if flat else faiss.IndexHNSWFlat(dimension, M)
+        )
         if not flat:
             self.index.hnsw.efConstruction = EF_CONSTRUCTION
         self.index.add(vectors)
@@ -80,7 +83,7 @@ class VoyagerSearch:
         import voyager
 
         self.queries, self.breadth = queries, K
-        self.index = voyager.Index(
+        self.index: Any = voyager.Index(
             voyager.Space.Euclidean, vectors.shape[1], M=M, ef_construction=EF_CONSTRUCTION
         )
         self.index.add_items(vectors)
