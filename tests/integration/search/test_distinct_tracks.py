@@ -29,7 +29,8 @@ def draw_windows(rng: np.random.Generator, centre: Vectors, windows: int) -> Vec
     """Draw windows of a track; each shares half its sound with the next."""
     halves = 0.5 * rng.standard_normal((windows + 1, 128), np.float32)
     vectors: Vectors = centre + (halves[1:] + halves[:-1]) / np.sqrt(2).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 @pytest.fixture(scope="module")
