@@ -54,11 +54,9 @@ class FaissSearch:
 
         self.faiss, self.queries, self.flat = faiss, queries, flat
         dimension = vectors.shape[1]
-        self.index: Any = (
-            faiss.IndexFlatL2(dimension) if flat else faiss.IndexHNSWFlat(dimension, M)
-        )
-        if not flat:
-            self.index.hnsw.efConstruction = EF_CONSTRUCTION
+        graph = faiss.IndexHNSWFlat(dimension, M)
+        graph.hnsw.efConstruction = EF_CONSTRUCTION
+        self.index: Any = faiss.IndexFlatL2(dimension) if flat else graph
         self.index.add(vectors)
         faiss.omp_set_num_threads(1)  # a query at a time
 
