@@ -30,6 +30,7 @@ from ml.collection import Collection
 from ml.embedding import BATCH_CLIPS, embed_clips, read_batches
 from ml.encoders import Encoder, load_encoder
 from ml.environment import Environment
+from ml.splits import assign_bucket
 from search.database import Database, open_database
 from search.index import begin_version, build_index
 from search.load import Segments, load_bucket
@@ -229,7 +230,7 @@ def measure_cost(collection: Collection, hop: float, windows: Segments, embeddin
 def time_load(database: Database, collection: Collection, windows: Segments) -> tuple[float, float]:
     """Load windows by bucket and index them; the seconds of both."""
     tracks = collection.tracks.assign(title="", album="")
-    tracks["bucket"] = [int(digest[:16], 16) % 100 for digest in tracks["digest"]]
+    tracks["bucket"] = [assign_bucket(digest) for digest in tracks["digest"]]
     upsert_tracks(database, tracks)
     begin_version(database, 1, "excerpts", "benchmark")
     bucket = dict(zip(tracks["track_id"], tracks["bucket"], strict=True))
