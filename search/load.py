@@ -6,15 +6,16 @@ Format" under ``COPY`` in the PostgreSQL manual, and ``vector_send`` in pgvector
 dimension and zero, then float32), all big-endian.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from psycopg import sql
 
 from ml.errors import DatabaseError
-from search.database import Database
+from search.database import Connection, Database, translated_errors
 from search.queries import query
 
 DIMENSION = 128
@@ -56,6 +57,14 @@ class Segments:
         return len(self.track_ids)
 
 
+class BucketLoad(NamedTuple):
+    """What a bucket is replaced by: its number, its rows, and what they were made from."""
+
+    bucket: int
+    segments: Segments
+    fingerprint: str
+
+
 def load_bucket(
     database: Database, version: int, bucket: int, segments: Segments, fingerprint: str
 ) -> int:
@@ -88,17 +97,53 @@ def load_bucket(
         If a track is unknown or of another bucket, a vector is not of norm 1 (NaN included), a
         segment comes twice, or the version was not begun.
     """
+    (rows,) = load_buckets(database, version, [BucketLoad(bucket, segments, fingerprint)])
+    return rows
+
+
+def load_buckets(database: Database, version: int, loads: Iterable[BucketLoad]) -> Iterator[int]:
+    """Replace buckets one after the other, each in a transaction, over one connection.
+
+    Commits do not wait for the disk: what a crash of the server takes back is whole buckets, the
+    record that they were loaded included, and whatever comes after a load waits for all before it.
+
+    Parameters
+    ----------
+    database, version
+        As for `load_bucket`.
+    loads : iterable of BucketLoad
+        Taken one at a time, so that they may be computed meanwhile.
+
+    Yields
+    ------
+    int
+        Rows in each bucket now.
+
+    Raises
+    ------
+    DatabaseError
+        As `load_bucket`.
+    """
+    with translated_errors(), database.connect() as connection:
+        for load in loads:
+            with connection.transaction():
+                rows = _replace(connection, version, load)
+            yield rows
+
+
+def _replace(connection: Connection, version: int, load: BucketLoad) -> int:
+    bucket, segments, fingerprint = load
+    connection.execute(query("commit_without_waiting"))
     distinct = sorted(set(segments.track_ids))
-    with database.transaction() as connection:
-        place = connection.execute(query("begin_bucket_load"), (version, bucket, distinct))
-        partition = sql.Identifier(place.fetchall()[0][0])
-        statement = query("copy_embeddings").format(partition=partition)
-        with connection.cursor() as cursor:
-            with cursor.copy(statement) as copy:
-                for block in encode_copy(version, bucket, segments):
-                    copy.write(block)
-            rows = cursor.rowcount
-        connection.execute(query("finish_bucket_load"), (version, bucket, fingerprint, rows))
+    place = connection.execute(query("begin_bucket_load"), (version, bucket, distinct))
+    partition = sql.Identifier(place.fetchall()[0][0])
+    statement = query("copy_embeddings").format(partition=partition)
+    with connection.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            for block in encode_copy(version, bucket, segments):
+                copy.write(block)
+        rows = cursor.rowcount
+    connection.execute(query("finish_bucket_load"), (version, bucket, fingerprint, rows))
     return rows
 
 

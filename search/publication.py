@@ -19,13 +19,17 @@ from search.switching import activate_whole
 from search.takedown import denied_tracks
 from search.tracks import TrackCounts, upsert_tracks
 from search.verification import RecallReport, mark_verified, measure_recall
-from search.windows import WindowLoad, load_windows
+from search.windows import DEFAULT_WINDOWS, WindowLoad, WindowSettings, load_windows
 
 INDEX_RECORD = "index"
 
 
 def publish_windows(
-    database: Database, registry: Registry, workspace: Workspace, buckets: Sequence[int]
+    database: Database,
+    registry: Registry,
+    workspace: Workspace,
+    buckets: Sequence[int],
+    windows: WindowSettings = DEFAULT_WINDOWS,
 ) -> tuple[WindowLoad, TrackCounts]:
     """Embed and load the windows of some buckets under the production version.
 
@@ -39,6 +43,8 @@ def publish_windows(
         Holds tracks and audio.
     buckets : sequence of int
         Which to do.
+    windows : WindowSettings
+        Where the windows of a track lie.
 
     Returns
     -------
@@ -52,7 +58,9 @@ def publish_windows(
     begin_version(database, version.number, MODEL_NAME, version.run_id)
     with registry.encoder_folder(version) as folder:
         encoder = load_encoder(folder)
-    load = load_windows(database, version.number, encoder, workspace.store, playable, buckets)
+    load = load_windows(
+        database, version.number, encoder, workspace.store, playable, buckets, windows
+    )
     return load, counts
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +15,39 @@ from ml.embedding import embed_clips, place_windows
 from ml.encoders import Encoder
 from ml.progress import track_progress
 from search.database import Database
-from search.load import Segments, load_bucket, loaded_fingerprints
+from search.load import BucketLoad, Segments, load_buckets, loaded_fingerprints
 
 logger = logging.getLogger(__name__)
 
-WINDOW_HOP_SECONDS = 5.0
-"""Windows of ten seconds overlap by half, so any ten seconds are at most 2.5 s from a window."""
-
 MS_PER_SAMPLE = 1000 / SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """Where the windows of a track lie.
+
+    Parameters
+    ----------
+    window_hop_s : float
+        Seconds between two windows. At 5 they overlap by half, so any ten seconds are at most
+        2.5 s from a window; `benchmarks.excerpts` says what other values find, and cost.
+    max_windows : int
+        Of one track; a longer one is thinned evenly, so that a mix of hours weighs no more than
+        some hours of songs. 720 are an hour at 5 s.
+    """
+
+    window_hop_s: float = 5.0
+    max_windows: int = 720
+
+    def __post_init__(self) -> None:
+        if self.window_hop_s <= 0 or self.max_windows < 2:
+            raise ValueError(
+                "window_hop_s must be above 0 and max_windows at least 2, not "
+                f"{self.window_hop_s} and {self.max_windows}: correct the run's configuration."
+            )
+
+
+DEFAULT_WINDOWS = WindowSettings()
 
 
 @dataclass
@@ -43,10 +68,11 @@ def load_windows(
     store: AudioStore,
     tracks: pd.DataFrame,
     buckets: Sequence[int],
+    settings: WindowSettings = DEFAULT_WINDOWS,
 ) -> WindowLoad:
     """Embed the windows of some buckets and load them under a model version.
 
-    A bucket whose tracks have not changed since it was loaded is left alone.
+    A bucket whose tracks have not changed since it was loaded with these settings is left alone.
 
     Parameters
     ----------
@@ -62,6 +88,8 @@ def load_windows(
         Tracks to be found: `track_id`, `digest`, `bucket`, `samples`, `content`.
     buckets : sequence of int
         Which to do.
+    settings : WindowSettings
+        Where the windows lie.
 
     Returns
     -------
@@ -72,31 +100,49 @@ def load_windows(
     loaded = loaded_fingerprints(database, version)
     by_bucket = dict(list(tracks.groupby("bucket")))
     load = WindowLoad()
-    for bucket in track_progress(buckets, len(buckets), "buckets loaded", logger):
-        members = by_bucket.get(bucket, tracks.iloc[:0])
-        fingerprint = _fingerprint(members)
-        if loaded.get(bucket) == fingerprint:
-            load.buckets_unchanged += 1
-            continue
-        segments = embed_windows(encoder, store, members)
-        load.windows += load_bucket(database, version, bucket, segments, fingerprint)
+
+    def embed_changed() -> Iterator[BucketLoad]:
+        for bucket in track_progress(buckets, len(buckets), "buckets loaded", logger):
+            members = by_bucket.get(bucket, tracks.iloc[:0])
+            fingerprint = _fingerprint(members, settings)
+            if loaded.get(bucket) == fingerprint:
+                load.buckets_unchanged += 1
+                continue
+            segments = embed_windows(encoder, store, members, settings)
+            yield BucketLoad(bucket, segments, fingerprint)
+
+    for rows in load_buckets(database, version, embed_changed()):
+        load.windows += rows
         load.buckets_embedded += 1
     load.seconds = time.monotonic() - started
     return load
 
 
-def embed_windows(encoder: Encoder, store: AudioStore, tracks: pd.DataFrame) -> Segments:
-    """Embed ten seconds every five of each track: columns `track_id`, `digest`, `samples`."""
-    hop = round(WINDOW_HOP_SECONDS * SAMPLE_RATE)
-    starts = [place_windows(samples, hop) for samples in tracks["samples"]]
-    counts = [len(placed) for placed in starts]
-    windows = pd.DataFrame(
-        {
-            "track_id": np.repeat(tracks["track_id"].to_numpy(object), counts),
-            "digest": np.repeat(tracks["digest"].to_numpy(object), counts),
-            "start": np.concatenate([*starts, np.empty(0, np.int64)]),
-        }
-    )
+def embed_windows(
+    encoder: Encoder,
+    store: AudioStore,
+    tracks: pd.DataFrame,
+    settings: WindowSettings = DEFAULT_WINDOWS,
+) -> Segments:
+    """Embed the windows of each track.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Any of 128 outputs.
+    store : AudioStore
+        The tracks' audio.
+    tracks : pandas.DataFrame
+        Columns `track_id`, `digest`, `samples`.
+    settings : WindowSettings
+        Where the windows lie.
+
+    Returns
+    -------
+    Segments
+        Track by track, in time.
+    """
+    windows = list_windows(tracks, settings)
     start = windows["start"].to_numpy()
     return Segments(
         windows["track_id"].to_list(),
@@ -106,6 +152,39 @@ def embed_windows(encoder: Encoder, store: AudioStore, tracks: pd.DataFrame) -> 
     )
 
 
-def _fingerprint(tracks: pd.DataFrame) -> str:
+def list_windows(tracks: pd.DataFrame, settings: WindowSettings = DEFAULT_WINDOWS) -> pd.DataFrame:
+    """Place the windows of each track.
+
+    Parameters
+    ----------
+    tracks : pandas.DataFrame
+        Columns `track_id`, `digest`, `samples`.
+    settings : WindowSettings
+        Where the windows lie.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `track_id`, `digest`, `start` (samples); track by track, in time.
+    """
+    starts = [place_windows(samples, _hop(samples, settings)) for samples in tracks["samples"]]
+    counts = [len(placed) for placed in starts]
+    return pd.DataFrame(
+        {
+            "track_id": np.repeat(tracks["track_id"].to_numpy(object), counts),
+            "digest": np.repeat(tracks["digest"].to_numpy(object), counts),
+            "start": np.concatenate([*starts, np.empty(0, np.int64)]),
+        }
+    )
+
+
+def _hop(samples: int, settings: WindowSettings) -> int:
+    """Count the samples between two windows: more than usual if they would be too many."""
+    thinned = -(-(samples - CLIP_SAMPLES) // (settings.max_windows - 1))
+    return max(round(settings.window_hop_s * SAMPLE_RATE), thinned)
+
+
+def _fingerprint(tracks: pd.DataFrame, settings: WindowSettings) -> str:
     rows = sorted(zip(tracks["track_id"], tracks["content"], strict=True))
-    return hashlib.sha256(repr((WINDOW_HOP_SECONDS, rows)).encode()).hexdigest()[:16]
+    placing = (settings.window_hop_s, settings.max_windows)
+    return hashlib.sha256(repr((placing, rows)).encode()).hexdigest()[:16]

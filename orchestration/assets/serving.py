@@ -15,6 +15,13 @@ GROUP = "serving"
 OWNERS = ["team:data"]
 
 
+class WindowConfig(dg.Config):
+    """Where the windows of a track lie; a change embeds everything anew."""
+
+    window_hop_s: float = 5.0
+    max_windows: int = 720
+
+
 @dg.asset(
     deps=[production_model, clips, tracks],
     partitions_def=BUCKETS,
@@ -25,17 +32,24 @@ OWNERS = ["team:data"]
     code_version="1",
 )
 @explain_failures
-def embeddings(context: dg.AssetExecutionContext, services: Services) -> Materialized:
+def embeddings(
+    context: dg.AssetExecutionContext, config: WindowConfig, services: Services
+) -> Materialized:
     """A unit vector of 128 for ten seconds every five of each track, under the model's version.
 
     A bucket whose tracks have not changed since this version was loaded is left alone.
     """
     from search.publication import publish_windows
+    from search.windows import WindowSettings
 
-    workspace = services.workspace
+    windows = WindowSettings(**config.model_dump())
     with services.open_database() as database:
         load, counts = publish_windows(
-            database, services.open_registry(), workspace, selected_buckets(context)
+            database,
+            services.open_registry(),
+            services.workspace,
+            selected_buckets(context),
+            windows,
         )
     return dg.MaterializeResult(
         metadata={

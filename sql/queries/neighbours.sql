@@ -35,10 +35,12 @@ FROM more_like(%(liked)s::text[], %(disliked)s::text[], k => %(k)s, model_versio
 
 -- name: prepare_recall
 -- A small table would be scanned, and the index never measured: rule the scan out.
-SELECT model_partition(%(version)s), deleted,
+-- The breadth is that of a search for k tracks.
+SELECT model_partition(%(version)s),
+       set_config('hnsw.ef_search', search_breadth(model_version, %(k)s)::text, true),
+       deleted,
        set_config('enable_seqscan', 'off', true),
-       set_config('hnsw.iterative_scan', 'strict_order', true),
-       set_config('hnsw.ef_search', %(ef_search)s::text, true)
+       set_config('hnsw.iterative_scan', 'relaxed_order', true)
 FROM models
 WHERE model_version = %(version)s AND state IN ('loaded', 'verified');
 

@@ -6,6 +6,10 @@ SELECT begin_model(%s, %s, %s);
 -- name: begin_bucket_load
 SELECT begin_bucket_load(%s, %s, %s);
 
+-- name: commit_without_waiting
+-- For this transaction: a crash may undo it as a whole, and it is simply done again.
+SET LOCAL synchronous_commit = off;
+
 -- name: copy_embeddings
 COPY {partition} (model_version, track_id, bucket, start_ms, end_ms, embedding)
 FROM STDIN (FORMAT BINARY);
