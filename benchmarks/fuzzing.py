@@ -140,21 +140,21 @@ def flip_header_bits(content: bytearray, _: bytes, generator: np.random.Generato
 
 def overwrite(content: bytearray, _: bytes, generator: np.random.Generator) -> bytes:
     """Put random bytes, or the same byte, over a stretch."""
-    start, length = generator.integers(0, len(content) + 1), generator.integers(1, 5000)
-    noise = generator.bytes(int(length)) if generator.random() < 0.5 else b"\xff" * int(length)
-    content[start : start + length] = noise[: max(len(content) - start, 0)]
+    start, length = generator.integers((0, 1), (len(content) + 1, 5000)).tolist()
+    noise = generator.bytes(length) if generator.random() < 0.5 else b"\xff" * length
+    content[start : start + length] = noise[: len(content) - start]
     return bytes(content)
 
 
 def truncate(content: bytearray, _: bytes, generator: np.random.Generator) -> bytes:
     """Cut the end off."""
-    return bytes(content[: generator.integers(0, len(content) + 1)])
+    return bytes(content[: int(generator.integers(0, len(content) + 1))])
 
 
 def leave_out(content: bytearray, _: bytes, generator: np.random.Generator) -> bytes:
     """Leave a stretch out."""
-    start = generator.integers(0, len(content) + 1)
-    return bytes(content[:start] + content[start + generator.integers(1, 20_000) :])
+    start, length = generator.integers((0, 1), (len(content) + 1, 20_000)).tolist()
+    return bytes(content[:start] + content[start + length :])
 
 
 def splice_header(content: bytearray, other: bytes, generator: np.random.Generator) -> bytes:
