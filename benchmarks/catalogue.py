@@ -82,7 +82,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             require_space(Path(folder), tracks)
             steps += live(Path(folder), tracks)
-    hidden = {"memory_mb"}
+    hidden = {"memory_mb", "said"}
     rows = [{k: v for k, v in asdict(step).items() if k not in hidden} for step in steps]
     print_report("catalogue", rows, judge(steps))
 
