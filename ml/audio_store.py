@@ -7,7 +7,7 @@ those of tracks that have left the catalogue and may come back.
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import IO
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
 
 from ml.audio import SAMPLE_RATE, Int16
 from ml.errors import CatalogError
@@ -28,6 +30,7 @@ CLIP_COLUMNS = ("track_id", "digest", "start", "samples", "fingerprint", "conten
 """``fingerprint`` tells cheaply whether a file may have changed, ``content`` whether it has."""
 GONE_COLUMNS = (*CLIP_COLUMNS, "gone_since")
 REJECTED_COLUMNS = ("track_id", "digest", "fingerprint", "reason", "remedy")
+_HEADER_BYTES = 128  # of every track's file: numpy fills it up with spaces
 _NUMBERS = {"start": "int64", "samples": "int64", "gone_since": "float64"}
 
 
@@ -52,7 +55,7 @@ class AudioStore:
         return self.audio_path(digest).exists()
 
     def read(self, digest: str, start: int = 0, samples: int = CLIP_SAMPLES) -> Int16:
-        """Read a stretch of a track, touching only its pages.
+        """Read a stretch of a track, and nothing but that stretch.
 
         Parameters
         ----------
@@ -64,10 +67,11 @@ class AudioStore:
         Returns
         -------
         numpy.ndarray [shape=(samples,)]
-            int16; a view of the memory-mapped file.
+            int16; fewer where the track ends.
         """
-        track: Int16 = np.load(self.audio_path(digest), mmap_mode="r")
-        return track[start : start + samples]
+        # `np.load` parses the header and maps the file anew each time: a multiple of the reading.
+        offset = _HEADER_BYTES + start * np.dtype("<i2").itemsize
+        return np.fromfile(self.audio_path(digest), "<i2", samples, offset=offset)
 
     def read_clips(self, buckets: Iterable[int]) -> pd.DataFrame:
         """Read the clip manifests of some buckets: columns `CLIP_COLUMNS`, one row per clip."""
@@ -119,11 +123,18 @@ class AudioStore:
                 # However the rows came about, equal ones are equal bytes.
                 types = {column: _NUMBERS.get(column, "str") for column in frame.columns}
                 frame.astype(types).to_parquet(file, index=False)
-        self.remove_unnamed(bucket)
+        self.remove_unnamed(bucket, {*clips["digest"], *gone["digest"]})
 
-    def remove_unnamed(self, bucket: int) -> None:
-        """Remove audio that no manifest of the bucket names; only who holds its lock may do so."""
-        named = set(self.read_clips([bucket])["digest"]) | set(self.read_gone([bucket])["digest"])
+    def remove_unnamed(self, bucket: int, named: Collection[str]) -> None:
+        """Remove audio that is not of these digests; only who holds the bucket's lock may do so.
+
+        Parameters
+        ----------
+        bucket : int
+            Which.
+        named : set of str
+            The digests that its manifests name, those of gone tracks included.
+        """
         for path in self._folder(bucket).glob("*.npy"):
             if path.stem not in named:
                 path.unlink(missing_ok=True)
@@ -159,12 +170,20 @@ class AudioStore:
 
     def _read(self, name: str, buckets: Iterable[int], columns: tuple[str, ...]) -> pd.DataFrame:
         paths = [path for bucket in buckets if (path := self._folder(bucket) / name).exists()]
-        read = (pd.read_parquet(path) for path in paths)
+        read = (_read_rows(path) for path in paths)
         # One without these columns is of an earlier version: what it names is simply made again.
-        frames = [frame for frame in read if len(frame) and {*columns} <= {*frame.columns}]
-        if not frames:
+        tables = [rows for rows in read if len(rows) and {*columns} <= {*rows.column_names}]
+        if not tables:
             return pd.DataFrame(columns=list(columns))
-        return pd.concat(frames, ignore_index=True)
+        chosen = [rows.select(list(columns)) for rows in tables]
+        joined: pd.DataFrame = pa.concat_tables(chosen, promote_options="permissive").to_pandas()
+        return joined
+
+
+def _read_rows(path: Path) -> pa.Table:
+    """Read a small table in a fifth of the time that pandas takes, which counts: there are 300."""
+    with parquet.ParquetFile(path) as file:
+        return file.read(use_threads=False)
 
 
 def _write_header(file: IO[bytes], samples: int) -> None:

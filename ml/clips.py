@@ -112,7 +112,7 @@ def extract_clips(
             require_most(plans, store, settings.max_vanished)
         for plan in plans:
             store.sweep(plan.bucket)
-            store.remove_unnamed(plan.bucket)
+            store.remove_unnamed(plan.bucket, set(plan.stored["digest"]))
             plan.count_tracks(report)
         for plan, outcomes in _run(plans, store, settings, n_jobs, decoder):
             _finish_bucket(plan, outcomes, store, settings, report)

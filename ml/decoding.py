@@ -75,7 +75,7 @@ def decode_tracks(
     tuple of (Task, Decoded or AudioError)
         What it has, or why it has nothing; in any order.
     """
-    decode_one = partial(_decode, store=store, limits=limits, decoder=decoder)
+    decode_one = partial(decode_track, store=store, limits=limits, decoder=decoder)
     for task, outcome in map_isolated(decode_one, tasks, worker, n_jobs):
         if isinstance(outcome, WorkerFailure):
             yield task, _explain(outcome, worker)
@@ -83,9 +83,10 @@ def decode_tracks(
             yield task, outcome
 
 
-def _decode(
+def decode_track(
     task: Task, store: AudioStore, limits: AudioLimits, decoder: Decoder
 ) -> Decoded | AudioError:
+    """Do what `decode_tracks` does for one track, in this process."""
     path = Path(task.path)
     try:
         if task.stored and path.is_file() and hash_file(path) == task.stored:
