@@ -78,7 +78,7 @@ class LibavReader:
 
         self._error = av.FFmpegError
         try:
-            self._container: InputContainer = av.open(raw, format=demuxer)
+            self._container: InputContainer = av.open(raw, mode="r", format=demuxer)
         except (av.FFmpegError, ValueError) as error:
             raise AudioError(
                 "undecodable", f"Its header is wrong ({error}): replace it."
@@ -145,4 +145,4 @@ class LibavReader:
             if (frame.sample_rate, frame.layout.nb_channels) != (self.samplerate, self.channels):
                 raise AudioError("damaged", "Its sound changes midway: convert the file to FLAC.")
             for converted in as_float.resample(frame):
-                yield converted.to_ndarray().T
+                yield np.asarray(converted.to_ndarray().T, np.float32)
