@@ -4,19 +4,20 @@ A file is read, averaged to mono and resampled in one streaming pass, so that me
 of the file and of the result, however long the track is.
 """
 
-import os
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 import numpy.typing as npt
-import soundfile as sf
 import soxr
 
-from ml.containers import check_file, counts_frames, is_cut_short
+from ml.containers import check_file, is_cut_short, truncated
 from ml.errors import AudioError
+from ml.libav import LibavReader, recognise
+from ml.sndfile import LENGTH_UNKNOWN, SndfileReader
 
 SAMPLE_RATE = 16_000
 """Hz, of everything after decoding."""
@@ -24,17 +25,13 @@ SAMPLE_RATE = 16_000
 INT16_SCALE = 32_767
 """Full scale (1.0) in the int16 samples."""
 
-DECODER_VERSION = 2
+DECODER_VERSION = 3
 """Raised when the same file would give other samples: it is part of every clip's fingerprint."""
 
 Int16 = npt.NDArray[np.int16]
 Float32 = npt.NDArray[np.float32]
 
 _BLOCK_FRAMES = 1 << 16
-_LENGTH_UNKNOWN = 1 << 62  # frames of a FLAC whose header does not say
-_TAGS_BYTES = 1 << 16  # that may follow the sound of an MP3
-_LOSS_SHARE = 0.01  # of a file, that may be left unread
-_NOT_RECOGNISED = 1  # SF_ERR_UNRECOGNISED_FORMAT of <sndfile.h>
 
 
 @dataclass(frozen=True)
@@ -52,13 +49,6 @@ class AudioLimits:
     """Decoded frames times channels: a small file can expand thousands of times."""
     silence_peak: float = 10 ** (-60 / 20)
     """Linear full scale: a file that never gets louder is silent."""
-
-
-class _OneWayFile(sf.SoundFile):  # type: ignore[misc]
-    """A file that is only read on: soundfile seeks after every read, which breaks up an MP3."""
-
-    def seekable(self) -> bool:
-        return False
 
 
 def decode(path: Path, limits: AudioLimits | None = None) -> Int16:
@@ -81,7 +71,8 @@ def decode_blocks(path: Path, limits: AudioLimits) -> Iterator[Int16]:
     Parameters
     ----------
     path : Path
-        Anything that libsndfile reads: wav, flac, ogg, mp3, aiff. Recognised by content.
+        Anything that libsndfile reads (wav, flac, ogg, mp3, aiff) and, by FFmpeg, what `ml.libav`
+        recognises (m4a, wma, webm). Told by content, not by name.
     limits : AudioLimits
         What the file must satisfy.
 
@@ -103,10 +94,10 @@ def decode_blocks(path: Path, limits: AudioLimits) -> Iterator[Int16]:
     try:
         with path.open("rb", buffering=0) as raw:
             if is_cut_short(raw):
-                raise _truncated()
-            with _open(raw) as file:
+                raise truncated()
+            with closing(_open(raw)) as file:
                 _check_header(file, limits)
-                yield from _stream(file, raw, limits)
+                yield from _stream(file, limits)
     except OSError as error:
         raise AudioError(
             "unreadable", f"Reading stopped ({error.strerror}): check the disk, copy it again."
@@ -118,25 +109,21 @@ def to_float(samples: Int16) -> Float32:
     return samples.astype(np.float32) / np.float32(INT16_SCALE)
 
 
-def _open(raw: IO[bytes]) -> _OneWayFile:
+def _open(raw: IO[bytes]) -> SndfileReader | LibavReader:
     try:
-        # By number, since soundfile takes a name that ends in .raw for the format.
-        return _OneWayFile(raw.fileno(), closefd=False)
-    except sf.LibsndfileError as error:
-        if error.code == _NOT_RECOGNISED:
-            raise AudioError(
-                "not_audio", "Not recognised as audio: replace the file by wav, flac, ogg or mp3."
-            ) from error
-        raise AudioError(
-            "undecodable", f"Its header is wrong (error {error.code}): replace the file."
-        ) from error
+        return SndfileReader(raw)
+    except AudioError as error:
+        demuxer = recognise(raw) if error.reason == "not_audio" else None
+        if demuxer is None:
+            raise
+    return LibavReader(raw, demuxer)
 
 
-def _stream(file: _OneWayFile, raw: IO[bytes], limits: AudioLimits) -> Iterator[Int16]:
+def _stream(file: SndfileReader | LibavReader, limits: AudioLimits) -> Iterator[Int16]:
     weights = np.full(file.channels, 1 / file.channels, np.float32)
     resampler = soxr.ResampleStream(file.samplerate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
     heard = _Heard()
-    for frames in _read(file, raw):
+    for frames in file.read(_BLOCK_FRAMES):
         mono = frames @ weights
         heard.add(mono)
         _check_length(heard.frames, file, limits)
@@ -144,29 +131,8 @@ def _stream(file: _OneWayFile, raw: IO[bytes], limits: AudioLimits) -> Iterator[
         samples = _quantise(resampler.resample_chunk(mono, last=last))
         heard.add_resampled(samples)
         yield samples
-    _check_end(heard.frames, file, raw)
+    file.check_end(heard.frames)
     heard.check(limits)
-
-
-def _read(file: _OneWayFile, raw: IO[bytes]) -> Iterator[Float32]:
-    """Yield blocks of frames, in a buffer that the next one overwrites; the last is not full."""
-    block = np.empty((_BLOCK_FRAMES, file.channels), np.float32)
-    frames = block
-    while len(frames) == _BLOCK_FRAMES:
-        try:
-            frames = file.read(out=block)
-        except sf.LibsndfileError as error:
-            if not _bytes_left(raw):
-                raise _truncated() from error
-            raise AudioError(
-                "damaged", f"Decoding fails midway (error {error.code}): replace the file."
-            ) from error
-        yield frames
-
-
-def _bytes_left(raw: IO[bytes]) -> int:
-    """How much of the file libsndfile has not read; it shares our position in it."""
-    return os.fstat(raw.fileno()).st_size - os.lseek(raw.fileno(), 0, os.SEEK_CUR)
 
 
 def _quantise(samples: Float32) -> Int16:
@@ -212,24 +178,7 @@ class _Heard:
             raise AudioError("constant", "A constant level (DC), no sound: export the file again.")
 
 
-def _check_end(frames: int, file: _OneWayFile, raw: IO[bytes]) -> None:
-    left = _bytes_left(raw)
-    if file.format != "MP3" or counts_frames(raw):
-        if frames < file.frames < _LENGTH_UNKNOWN:
-            raise _truncated()
-    # Without a count, libsndfile guesses the length from the first frame, and stops there.
-    elif left > max(_TAGS_BYTES, _LOSS_SHARE * os.fstat(raw.fileno()).st_size):
-        raise AudioError(
-            "uncounted",
-            "An MP3 of varying bit rate that does not say its length: convert it to FLAC.",
-        )
-
-
-def _truncated() -> AudioError:
-    return AudioError("truncated", "Ends before its header says: copy the whole file again.")
-
-
-def _check_header(file: sf.SoundFile, limits: AudioLimits) -> None:
+def _check_header(file: SndfileReader | LibavReader, limits: AudioLimits) -> None:
     if file.channels > limits.max_channels:
         raise AudioError(
             "too_many_channels",
@@ -237,11 +186,11 @@ def _check_header(file: sf.SoundFile, limits: AudioLimits) -> None:
         )
     if not limits.min_sample_rate <= file.samplerate <= limits.max_sample_rate:
         raise AudioError("sample_rate", f"{file.samplerate} Hz is out of range: resample the file.")
-    if file.frames < _LENGTH_UNKNOWN:
+    if file.frames < LENGTH_UNKNOWN:
         _check_length(file.frames, file, limits)
 
 
-def _check_length(frames: int, file: sf.SoundFile, limits: AudioLimits) -> None:
+def _check_length(frames: int, file: SndfileReader | LibavReader, limits: AudioLimits) -> None:
     """Hold against the limits what a header says, and again what comes: headers lie."""
     if frames > limits.max_seconds * file.samplerate:
         raise AudioError("too_long", f"Longer than {limits.max_seconds:.0f} s: cut it into parts.")

@@ -4,21 +4,21 @@ Conventions
 -----------
 Columns `track_id, path, title, artist, album, genre, mood`; genre and mood hold several values
 separated by ``|``, or none. Further columns are kept as they are. Paths are relative to the
-manifest's folder.
+manifest's folder, or URLs below it if that is a remote one.
 """
 
 import functools
 import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 import fsspec
 import pandas as pd
 import pandera.pandas as pa
 
 from ml.errors import CatalogError
-from ml.paths import PATH_REMEDIES, judge_path
+from ml.paths import PATH_REMEDIES
+from ml.roots import Root, find_root
 
 REQUIRED_COLUMNS = ("track_id", "path", "title", "artist", "album", "genre", "mood")
 SEPARATOR = "|"
@@ -40,7 +40,7 @@ class Catalog:
     ----------
     tracks : pandas.DataFrame
         Usable rows: the manifest's columns, with `genres` and `moods` as lists of str and `path`
-        absolute.
+        absolute, or a URL.
     rejected : pandas.DataFrame
         Columns `row` (line number in the manifest, header = 1), `track_id`, `path`, `reason`,
         `remedy`.
@@ -74,12 +74,14 @@ def read_catalog(manifest: str, denied: Collection[str] = ()) -> Catalog:
     Raises
     ------
     CatalogError
-        The manifest is missing, unreadable, lacks required columns, or has no usable row.
+        The manifest is missing, unreadable, lacks required columns, or has no usable row; its
+        folder is remote and cannot be listed.
     """
     rows = _read_manifest(manifest)
     _require_columns(rows, manifest)
-    reasons = find_rejections(rows, Path(manifest).resolve().parent, denied)
-    catalog = Catalog(_usable(rows, reasons, manifest), _rejected(rows, reasons))
+    root = find_root(manifest)
+    reasons = find_rejections(rows, root, denied)
+    catalog = Catalog(_usable(rows, reasons, root), _rejected(rows, reasons))
     if catalog.tracks.empty:
         raise CatalogError(
             f"No row of {manifest} can be used ({_tally(reasons)}): "
@@ -88,14 +90,14 @@ def read_catalog(manifest: str, denied: Collection[str] = ()) -> Catalog:
     return catalog
 
 
-def find_rejections(rows: pd.DataFrame, root: Path, denied: Collection[str] = ()) -> pd.Series:
+def find_rejections(rows: pd.DataFrame, root: Root, denied: Collection[str] = ()) -> pd.Series:
     """Say for each row why it cannot be used.
 
     Parameters
     ----------
     rows : pandas.DataFrame
         The manifest, all columns str.
-    root : Path
+    root : Root
         The folder that every path must stay in.
     denied : collection of str, optional
         Ids of tracks that were taken down.
@@ -137,7 +139,7 @@ def _read_manifest(manifest: str) -> pd.DataFrame:
             f"No manifest at {manifest}: set CATALOG to your tracks.csv, "
             "or run `make demo` to make a sample catalogue."
         ) from error
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:  # a remote file system has errors of its own
         why = " ".join(str(error).split())
         raise CatalogError(
             f"Cannot read {manifest} as CSV or Parquet ({why}): save it again as UTF-8 CSV."
@@ -164,12 +166,12 @@ def _require_columns(rows: pd.DataFrame, manifest: str) -> None:
         )
 
 
-def _row_schema(root: Path, denied: frozenset[str]) -> pa.DataFrameSchema:
+def _row_schema(root: Root, denied: frozenset[str]) -> pa.DataFrameSchema:
     def check(test: Callable[[pd.Series], pd.Series], reason: str) -> pa.Check:
         return pa.Check(test, name=reason, error=reason)
 
-    # An exception in a check would switch it off for every row: `judge_path` raises none.
-    judge = functools.cache(functools.partial(judge_path, root.resolve()))
+    # An exception in a check would switch it off for every row: a root raises none.
+    judge = functools.cache(root.judge)
 
     def check_paths(reason: str) -> pa.Check:
         return check(lambda paths: paths.map(lambda path: judge(path) != reason), reason)
@@ -189,11 +191,10 @@ def _row_schema(root: Path, denied: frozenset[str]) -> pa.DataFrameSchema:
     )
 
 
-def _usable(rows: pd.DataFrame, reasons: pd.Series, manifest: str) -> pd.DataFrame:
-    root = Path(manifest).resolve().parent
+def _usable(rows: pd.DataFrame, reasons: pd.Series, root: Root) -> pd.DataFrame:
     usable = rows.drop(index=reasons.index).reset_index(drop=True)
     return usable.assign(
-        path=usable["path"].map(lambda path: str(root / path)),
+        path=usable["path"].map(root.locate),
         genres=split_labels(usable["genre"]),
         moods=split_labels(usable["mood"]),
     ).drop(columns=["genre", "mood"])

@@ -1,13 +1,13 @@
 """What a run over the audio store has to do: compare the catalogue with what is stored.
 
-A file is known by its size and time of modification, and by its content once those differ; with
-the settings these tell whether its samples are still right.
+A file is known by its size and time of modification, a remote one by its ETag, and by its content
+once those differ; with the settings these tell whether its samples are still right.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -111,7 +111,12 @@ class Plan(NamedTuple):
 
 
 def plan_bucket(
-    bucket: int, tracks: pd.DataFrame, store: AudioStore, settings: ClipSettings, now: float
+    bucket: int,
+    tracks: pd.DataFrame,
+    sources: Mapping[str, str],
+    store: AudioStore,
+    settings: ClipSettings,
+    now: float,
 ) -> Plan:
     """Compare a bucket's manifests with the tracks that it is to hold.
 
@@ -121,6 +126,8 @@ def plan_bucket(
         Which.
     tracks : pandas.DataFrame
         Its tracks: `track_id`, `digest`, `path`.
+    sources : mapping of str to str
+        Fingerprint of each file, by path.
     store : AudioStore
         Nothing in it is changed.
     settings : ClipSettings
@@ -143,7 +150,7 @@ def plan_bucket(
     facts = zip(firsts["track_id"], firsts["digest"], firsts["content"], strict=True)
     contents = {track: content for track, digest, content in facts if store.has_audio(digest)}
     lost = set(firsts["track_id"]) - contents.keys()
-    wanted = [_task(row, settings, contents) for row in tracks.itertuples()]
+    wanted = [_task(row, sources[row.path], settings, contents) for row in tracks.itertuples()]
     tasks = [t for t in wanted if _is_stale(t, known.get(t.track_id)) or t.track_id in lost]
     ids = frozenset(task.track_id for task in wanted)
     since = dict(zip(gone["track_id"], gone["gone_since"], strict=True))
@@ -162,12 +169,12 @@ def plan_bucket(
     )
 
 
-def _task(row: Any, settings: ClipSettings, contents: dict[str, str]) -> Task:  # noqa: ANN401 (itertuples' row has no type)
-    try:
-        status = Path(row.path).stat()
-        source = f"{status.st_size}:{status.st_mtime_ns}"
-    except OSError:
-        source = "missing"
+def _task(
+    row: Any,  # noqa: ANN401 (itertuples' row has no type)
+    source: str,
+    settings: ClipSettings,
+    contents: dict[str, str],
+) -> Task:
     content, _, made_by = contents.get(row.track_id, "").partition(":")
     return Task(
         row.track_id,

@@ -23,9 +23,10 @@ from ml.audio_store import (
     AudioStore,
 )
 from ml.clip_plan import ClipSettings, Extraction, Plan, join_rows, plan_bucket, require_most
-from ml.decoding import WORKER_REASONS, Decoded, Decoder, decode_tracks
+from ml.decoding import WORKER_REASONS, Decoded, Decoder, Task, decode_tracks
 from ml.errors import AudioError
 from ml.progress import track_progress
+from ml.sources import fingerprint_files
 from ml.splits import assign_bucket
 
 logger = logging.getLogger(__name__)
@@ -104,8 +105,9 @@ def extract_clips(
         for bucket in buckets:
             locks.enter_context(store.lock(bucket))
         moment = time.time() if now is None else now
+        sources = fingerprint_files(tracks.loc[tracks["bucket"].isin(buckets), "path"])
         plans = [
-            plan_bucket(bucket, by_bucket.get(bucket, nothing), store, settings, moment)
+            plan_bucket(bucket, by_bucket.get(bucket, nothing), sources, store, settings, moment)
             for bucket in buckets
         ]
         if not allow_shrinking:
@@ -155,11 +157,8 @@ def _finish_bucket(
     for task in plan.tasks:
         outcome = outcomes[task.track_id]
         if isinstance(outcome, AudioError):
-            stopped = outcome.reason in WORKER_REASONS
-            fingerprint = task.worker_fingerprint if stopped else task.fingerprint
-            rejected.append(
-                (task.track_id, task.digest, fingerprint, outcome.reason, outcome.message)
-            )
+            known = _known_by(task, outcome.reason)
+            rejected.append((task.track_id, task.digest, known, outcome.reason, outcome.message))
         elif not outcome.samples:
             same[task.track_id] = task.fingerprint
             report.changed -= 1
@@ -186,3 +185,10 @@ def _finish_bucket(
         ),
         join_rows([gone.assign(gone_since=gone["track_id"].map(plan.gone))], GONE_COLUMNS),
     )
+
+
+def _known_by(task: Task, reason: str) -> str:
+    """Fingerprint that a rejection holds for; a permission or a network may be mended unseen."""
+    if reason == "unreadable":
+        return ""
+    return task.worker_fingerprint if reason in WORKER_REASONS else task.fingerprint

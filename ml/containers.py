@@ -55,6 +55,11 @@ def _unreadable() -> AudioError:
     return AudioError("unreadable", "No permission to read it: let this user read the file.")
 
 
+def truncated() -> AudioError:
+    """Make the error of a file that is not all there."""
+    return AudioError("truncated", "Ends before its header says: copy the whole file again.")
+
+
 def is_cut_short(file: IO[bytes]) -> bool:
     """Tell whether a file ends before its container says.
 

@@ -13,6 +13,7 @@ from ml.audio import AudioLimits, Int16
 from ml.audio_store import AudioStore
 from ml.errors import AudioError
 from ml.isolation import WorkerFailure, WorkerLimits, map_isolated
+from ml.sources import open_locally
 
 Decoder = Callable[[Path, AudioLimits], Iterator[Int16]]
 """Gives a file's samples block by block, or raises an AudioError."""
@@ -87,13 +88,13 @@ def decode_track(
     task: Task, store: AudioStore, limits: AudioLimits, decoder: Decoder
 ) -> Decoded | AudioError:
     """Do what `decode_tracks` does for one track, in this process."""
-    path = Path(task.path)
     try:
-        if task.stored and path.is_file() and hash_file(path) == task.stored:
-            return Decoded(0, task.stored)
-        with _silence_decoders():
-            samples = store.write_blocks(task.digest, _read(path, limits, decoder))
-        return Decoded(samples, hash_file(path))
+        with open_locally(task.path, limits.max_bytes) as path:
+            if task.stored and path.is_file() and hash_file(path) == task.stored:
+                return Decoded(0, task.stored)
+            with _silence_decoders():
+                samples = store.write_blocks(task.digest, _read(path, limits, decoder))
+            return Decoded(samples, hash_file(path))
     except AudioError as error:
         return error
 

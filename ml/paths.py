@@ -7,7 +7,7 @@ from pathlib import Path
 
 PATH_REMEDIES = {
     "missing_path": "give the row the path of its audio file",
-    "other_file_system": "use a path relative to the manifest's folder; URLs are not read",
+    "other_file_system": "use a path relative to the manifest's folder",
     "absolute_path": "use a path relative to the manifest's folder",
     "outside_root": "use a path that does not lead out of the manifest's folder",
     "link_outside_root": "put the file itself in place of the link, which leads elsewhere",
@@ -35,10 +35,11 @@ def judge_path(root: Path, path: str) -> str | None:
     str or None
         Of `PATH_REMEDIES`, the first that applies; None for the path of a readable file.
     """
-    return _judge_text(path) or _judge_target(root, path)
+    return judge_text(path) or _judge_target(root, path)
 
 
-def _judge_text(path: str) -> str | None:
+def judge_text(path: str) -> str | None:
+    """Say why a path cannot be used whatever lies there, as `judge_path` does."""
     if not path.strip():
         return "missing_path"
     if _URL.match(path):

@@ -18,6 +18,7 @@ from ml.catalog import (
     split_labels,
 )
 from ml.errors import CatalogError
+from ml.roots import LocalRoot
 
 HEADER = ",".join(REQUIRED_COLUMNS)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -113,7 +114,7 @@ def test_path_that_cannot_be_resolved_does_not_let_others_through(folder: Path, 
     outside = folder.parent / "outside.wav"
     outside.write_bytes(b"audio")
     rows = pd.DataFrame([row("1"), row("2", trap), row("3", "../outside.wav"), row("4", "absent")])
-    reasons = find_rejections(rows, folder)
+    reasons = find_rejections(rows, LocalRoot(folder.resolve()))
     assert reasons.index.sort_values().tolist() == [1, 2, 3]
     assert reasons[2] == "outside_root"
     assert reasons[3] == "missing_file"

@@ -376,6 +376,7 @@ def test_killed_runs_are_completed_by_the_next_as_if_undisturbed(
 DECODER = """
 import ctypes, os, time
 from ml.audio import decode_blocks
+from ml.errors import AudioError
 def decode(path, limits):
     order = path.read_bytes()[:8]
     if order[:4] == b"RIFF":
@@ -390,6 +391,8 @@ def decode(path, limits):
         [bytearray(1 << 20) for _ in range(100_000)]
     elif order == b"raise   ":
         raise ZeroDivisionError("in the decoder")
+    elif order == b"deny    ":
+        raise AudioError("unreadable", "Let this user read it.")
     elif order == b"midway  ":
         yield from decode_blocks(path.parent / "0.wav", limits)
         os.abort()
@@ -429,6 +432,18 @@ def test_decoder_that_misbehaves_costs_that_track_alone(
     # Other limits for workers try again what they stopped, and nothing else.
     more = replace(settings, worker=WorkerLimits(seconds=2, megabytes=150))
     assert counts(run(more)) == (len(tracks) - 5, 0, 5, 0, len(MISDEEDS))
+
+
+def test_unreadable_file_is_tried_again_though_it_has_not_changed(
+    folder: Path, store: AudioStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "denying.py").write_text(DECODER)
+    monkeypatch.syspath_prepend(tmp_path)
+    (folder / "0.wav").write_bytes(b"deny    ")
+    decoder = importlib.import_module("denying").decode
+    for expected in ((0, N_TRACKS, 0, 0, 1), (N_TRACKS - 1, 0, 1, 0, 1)):
+        report = extract_clips(list_tracks(folder), store, BUCKETS, n_jobs=1, decoder=decoder)
+        assert counts(report) == expected
 
 
 def test_lost_audio_is_decoded_again(tracks: pd.DataFrame, tmp_path: Path) -> None:

@@ -1,0 +1,241 @@
+"""Killed at fifty moments each, `clips` and `embeddings` end as if nothing had happened."""
+
+import contextlib
+import importlib
+import multiprocessing
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import soundfile as sf
+import torch
+
+from ml.audio_store import AudioStore
+from ml.clips import extract_clips
+from ml.convnet import ConvNet, ConvNetSettings
+from ml.encoders import ConvNetEncoder, save_encoder
+from ml.spectrogram import SpectrogramSettings
+from ml.splits import assign_bucket, hash_track, label_splits
+from search import index
+from search.database import Database
+from search.tracks import upsert_tracks
+
+KILLS = int(os.environ.get("SOUNDALIKE_KILLS", "50"))
+BUCKETS = range(3)
+CONTEXT = multiprocessing.get_context("forkserver")
+Rows = list[tuple[object, ...]]
+SERVER = forkserver._forkserver  # type: ignore[attr-defined]
+
+# What is killed. Its workers come from the server that it came from itself, for the imports' sake.
+WORK = """
+from multiprocessing import forkserver
+from ml.clips import extract_clips
+from ml.encoders import load_encoder
+from search.windows import load_windows
+def extract(store, tracks):
+    forkserver._forkserver.ensure_running = lambda: None
+    extract_clips(tracks, store, range(3), n_jobs=2, now=0.0)
+def load(database, version, folder, store, tracks):
+    load_windows(database, version, load_encoder(folder), store, tracks, range(3))
+"""
+
+
+@dataclass(frozen=True)
+class Killer:
+    """Starts work in processes of their own, and kills them."""
+
+    server: psutil.Process
+
+    def measure(self, work: Callable[..., object], *arguments: object) -> float:
+        """Let work end undisturbed; how many seconds that takes."""
+        started = time.monotonic()
+        process = self._start(work, *arguments)
+        process.join()
+        assert process.exitcode == 0
+        return time.monotonic() - started
+
+    def interrupt(
+        self, after: float, family: bool, work: Callable[..., object], *arguments: object
+    ) -> bool:
+        """Kill work, its workers as well or not; whether it was still going on."""
+        process = self._start(work, *arguments)
+        time.sleep(after)
+        workers = [child for child in self.server.children() if child.pid != process.pid]
+        process.kill()
+        for worker in workers if family else []:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.kill()
+        process.join()
+        _, alive = psutil.wait_procs(self.server.children(recursive=True), timeout=20)
+        assert not alive
+        return process.exitcode != 0
+
+    @staticmethod
+    def _start(work: Callable[..., object], *arguments: object) -> BaseProcess:
+        process = CONTEXT.Process(target=work, args=arguments)
+        process.start()
+        return process
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    """Write the module that processes import."""
+    folder = tmp_path_factory.mktemp("work")
+    (folder / "work_to_kill.py").write_text(WORK)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield importlib.import_module("work_to_kill")
+
+
+@pytest.fixture(scope="module")
+def killer() -> Iterator[Killer]:
+    """Run a server of forks that has imported everything: a process starts in milliseconds."""
+    SERVER._stop()  # another test's
+    CONTEXT.set_forkserver_preload(["ml.clips", "search.windows"])
+    forkserver.ensure_running()
+    killer = Killer(psutil.Process(SERVER._forkserver_pid))
+    killer.measure(int)  # after the imports
+    yield killer
+    SERVER._stop()
+
+
+def moments(seconds: float) -> Iterator[float]:
+    """Draw as many moments as there are kills, one in each equal part of a run's length."""
+    generator = np.random.default_rng(0)
+    shares = (np.arange(KILLS) + generator.random(KILLS)) / KILLS
+    return iter(generator.permutation(shares * seconds))
+
+
+IDS = [str(n) for n in range(1000) if assign_bucket(hash_track(str(n))) in BUCKETS][:10]
+
+
+def write_tracks(folder: Path, seconds: dict[str, float]) -> pd.DataFrame:
+    for name, length in seconds.items():
+        noise = np.random.default_rng(int(name)).standard_normal((round(length * 22_050), 2))
+        sf.write(folder / f"{name}.flac", 0.1 * noise, 22_050)
+    paths = [str(folder / f"{name}.flac") for name in seconds]
+    return label_splits(pd.DataFrame({"track_id": list(seconds), "path": paths}))
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """Write eight tracks, one of them unusable."""
+    tracks = write_tracks(tmp_path_factory.mktemp("before"), dict.fromkeys(IDS[:8], 12.0))
+    Path(tracks["path"].iloc[-1]).write_bytes(b"no audio")
+    return tracks
+
+
+@pytest.fixture(scope="module")
+def after(before: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """Let one of the tracks go, change two, add two."""
+    kept, changed = before.iloc[3:], (*IDS[1:3], *IDS[8:])
+    tracks = write_tracks(tmp_path_factory.mktemp("after"), dict.fromkeys(changed, 16.0))
+    return pd.concat([kept, tracks], ignore_index=True)
+
+
+def snapshot(store: AudioStore) -> dict[str, bytes]:
+    """Contents of every file of the store, temporary ones included."""
+    paths = (path for path in store.root.rglob("*") if path.is_file())
+    return {str(path.relative_to(store.root)): path.read_bytes() for path in paths}
+
+
+def test_clips_killed_at_any_moment_are_completed_by_the_next_run(
+    killer: Killer, work: ModuleType, before: pd.DataFrame, after: pd.DataFrame, tmp_path: Path
+) -> None:
+    def extract(tracks: pd.DataFrame, store: AudioStore) -> None:
+        extract_clips(tracks, store, BUCKETS, n_jobs=2, now=0.0)
+
+    store, old, new = (AudioStore(tmp_path / name) for name in ("store", "old", "new"))
+    extract(before, old)
+    shutil.copytree(old.root, new.root)
+    seconds = killer.measure(work.extract, new, after)
+    expected = snapshot(new)
+    interrupted = partly = 0
+    for number, moment in enumerate(moments(seconds)):
+        shutil.copytree(old.root, store.root)
+        interrupted += killer.interrupt(moment, number % 2 == 0, work.extract, store, after)
+        partly += snapshot(store) not in (snapshot(old), expected)
+        extract(after, store)
+        assert snapshot(store) == expected
+        shutil.rmtree(store.root)
+    assert interrupted >= KILLS / 2
+    assert partly >= KILLS / 10
+
+
+def read_rows(database: Database, version: int) -> Rows:
+    statement = """
+        SELECT bucket, track_id, start_ms, end_ms, embedding::text FROM embeddings
+        WHERE model_version = %(version)s
+        UNION ALL
+        SELECT bucket, fingerprint, segments, 0, '' FROM bucket_loads
+        WHERE model_version = %(version)s ORDER BY 1, 2, 3
+    """
+    with database.transaction() as connection:
+        return connection.execute(statement, {"version": version}).fetchall()
+
+
+def count_backends(database: Database) -> int:
+    statement = """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()
+    """
+    with database.transaction() as connection:
+        return int(connection.execute(statement).fetchall()[0][0])
+
+
+def test_embeddings_killed_at_any_moment_are_completed_by_the_next_run(
+    killer: Killer,
+    work: ModuleType,
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    database: Database,
+    tmp_path: Path,
+) -> None:
+    old, new = (embeddable(tracks, tmp_path / n) for tracks, n in ((before, "a"), (after, "b")))
+    torch.manual_seed(0)
+    spectrogram = SpectrogramSettings(n_fft=512, hop=512, n_mels=16)
+    network = ConvNet(ConvNetSettings(widths=(8,), spectrogram=spectrogram))
+    save_encoder(ConvNetEncoder(network), tmp_path / "encoder")
+
+    def begin(version: int) -> tuple[object, ...]:
+        """Begin a version, every second one with the old tracks; what loads the new ones."""
+        upsert_tracks(database, pd.concat([new[1], old[1]]).drop_duplicates("track_id"))
+        index.begin_version(database, version, "music-encoder", f"run {version}")
+        if version % 2 == 0:
+            work.load(database, version, tmp_path / "encoder", *old)
+        return database, version, tmp_path / "encoder", *new
+
+    seconds = killer.measure(work.load, *begin(1))
+    expected, interrupted, partly = read_rows(database, 1), 0, 0
+    begin(2)
+    unchanged = read_rows(database, 2)
+    for version, moment in enumerate(moments(seconds), 2):
+        arguments = begin(version)
+        interrupted += killer.interrupt(moment, False, work.load, *arguments)
+        partly += read_rows(database, version) not in ([], unchanged, expected)
+        work.load(*arguments)
+        assert read_rows(database, version) == expected
+        assert count_backends(database) == 0
+        index.retire(database, version)
+    assert interrupted >= KILLS / 2
+    assert partly >= KILLS / 10
+
+
+def embeddable(tracks: pd.DataFrame, root: Path) -> tuple[AudioStore, pd.DataFrame]:
+    """Extract the clips of tracks; the store, and the tracks with what an index is told of them."""
+    store = AudioStore(root)
+    extract_clips(tracks, store, BUCKETS, n_jobs=2)
+    clips = store.read_clips(BUCKETS).drop_duplicates("track_id")
+    known = tracks.merge(clips[["track_id", "samples", "content"]], on="track_id")
+    texts = known.assign(title="t", artist="a", album="", genres=[["g"]] * len(known))
+    return store, texts.assign(moods=[[]] * len(known))
