@@ -150,7 +150,7 @@ def plan_bucket(
     facts = zip(firsts["track_id"], firsts["digest"], firsts["content"], strict=True)
     contents = {track: content for track, digest, content in facts if store.has_audio(digest)}
     lost = set(firsts["track_id"]) - contents.keys()
-    wanted = [_task(row, sources[row.path], settings, contents) for row in tracks.itertuples()]
+    wanted = [_task(row, sources[str(row.path)], settings, contents) for row in tracks.itertuples()]
     tasks = [t for t in wanted if _is_stale(t, known.get(t.track_id)) or t.track_id in lost]
     ids = frozenset(task.track_id for task in wanted)
     since = dict(zip(gone["track_id"], gone["gone_since"], strict=True))

@@ -12,6 +12,7 @@ from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,9 +33,10 @@ from search.tracks import upsert_tracks
 
 KILLS = int(os.environ.get("SOUNDALIKE_KILLS", "50"))
 BUCKETS = range(3)
+LABELS = {"genres": "g", "moods": "m"}
 CONTEXT = multiprocessing.get_context("forkserver")
 Rows = list[tuple[object, ...]]
-SERVER = forkserver._forkserver  # type: ignore[attr-defined]
+SERVER: Any = forkserver._forkserver
 
 # What is killed. Its workers come from the server that it came from itself, for the imports' sake.
 WORK = """
@@ -237,5 +239,5 @@ def embeddable(tracks: pd.DataFrame, root: Path) -> tuple[AudioStore, pd.DataFra
     extract_clips(tracks, store, BUCKETS, n_jobs=2)
     clips = store.read_clips(BUCKETS).drop_duplicates("track_id")
     known = tracks.merge(clips[["track_id", "samples", "content"]], on="track_id")
-    texts = known.assign(title="t", artist="a", album="", genres=[["g"]] * len(known))
-    return store, texts.assign(moods=[[]] * len(known))
+    labels = {name: pd.Series([(label,)] * len(known)) for name, label in LABELS.items()}
+    return store, known.assign(title="t", artist="a", album="", **labels)
