@@ -101,7 +101,7 @@ class Home:
     def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a console script to its end; both streams are in `stdout`."""
         process = self.start(*command, **variables)
-        output, _ = process.communicate(timeout=280)
+        output, _ = process.communicate(timeout=560)
         return subprocess.CompletedProcess(command, process.returncode, output)
 
     def refresh(

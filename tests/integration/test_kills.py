@@ -31,7 +31,7 @@ from search import index
 from search.database import Database
 from search.tracks import upsert_tracks
 
-KILLS = int(os.environ.get("SOUNDALIKE_KILLS", "50"))
+KILLS = int(os.environ.get("SOUNDALIKE_KILLS", "10"))  # 50 take five minutes
 BUCKETS = range(3)
 LABELS = {"genres": "g", "moods": "m"}
 CONTEXT = multiprocessing.get_context("forkserver")
