@@ -56,7 +56,8 @@ def _judge_target(root: Path, path: str) -> str | None:
         target = (root / path).resolve()
         if not target.is_relative_to(root):
             return "link_outside_root"
-        mode = target.stat().st_mode
+        # As it will be opened: resolving lets `file/..` pass, which leads nowhere.
+        mode = (root / path).stat().st_mode
     except PermissionError:
         return "unreadable"
     except (OSError, ValueError, RuntimeError):  # too long, with a zero byte, a loop of links

@@ -7,6 +7,7 @@ import pandas as pd
 
 from ml.audio_store import AudioStore
 from ml.splits import assign_bucket, hash_track
+from ml.storage import sweep_temporaries
 from ml.workspace import Workspace
 
 TABLES = ("catalog", "tracks")
@@ -52,6 +53,7 @@ def remove_rows(workspace: Workspace, track_id: str) -> dict[str, int]:
         if len(kept) < len(table):
             workspace.save_table(name, kept.reset_index(drop=True))
             removed[f"table {name}"] = len(table) - len(kept)
+    sweep_temporaries(workspace.table_folder)  # a killed writer may have left a copy with the track
     return removed
 
 

@@ -46,6 +46,11 @@ class Workspace:
         """Folder of a training that is not done yet."""
         return self.root / "training" / f"{kind}-{fingerprint}"
 
+    @property
+    def table_folder(self) -> Path:
+        """Folder of the tables."""
+        return self.root / "tables"
+
     def save_table(self, name: str, table: pd.DataFrame) -> None:
         """Replace a table."""
         with replace_file(self._table_path(name)) as file:
@@ -91,7 +96,7 @@ class Workspace:
         return self._record_path(name).exists()
 
     def _table_path(self, name: str) -> Path:
-        return self.root / "tables" / f"{name}.parquet"
+        return self.table_folder / f"{name}.parquet"
 
     def _record_path(self, name: str) -> Path:
         return self.root / "records" / f"{name}.json"

@@ -20,7 +20,7 @@ from ml.errors import SoundalikeError
 from ml.registry import Registry
 from ml.removal import find_remains, remove_audio, remove_rows
 from ml.splits import hash_track
-from ml.storage import replace_file
+from ml.storage import replace_file, sweep_temporaries
 from ml.workspace import Workspace
 from search.database import Database
 from search.queries import query
@@ -265,6 +265,7 @@ def _write(workspace: Workspace, proof: Takedown) -> None:
     answer = asdict(proof) | {"complete": proof.complete}
     with replace_file(proof_path(workspace, proof.track_id)) as file:
         file.write(json.dumps(answer, indent=2, ensure_ascii=False).encode())
+    sweep_temporaries(proof_path(workspace, proof.track_id).parent)
 
 
 def _now() -> str:

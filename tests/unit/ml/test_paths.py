@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ml.paths import PATH_REMEDIES, judge_path
@@ -91,6 +91,7 @@ def test_file_without_permission_is_unreadable(unprivileged: Path) -> None:
 PARTS = st.sampled_from(["..", ".", "/", "//", "a.wav", "folder", "linked", "link.wav", "\0", "é"])
 
 
+@example("a.wav/a.wav/..")
 @given(st.lists(PARTS | st.text(max_size=3)).map("/".join) | st.text())
 def test_no_path_raises_and_none_leads_out(root: Path, path: str) -> None:
     reason = judge_path(root, path)
