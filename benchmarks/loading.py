@@ -1,7 +1,7 @@
 """Random batches of clips from the store, beside what one would write instead.
 
-Batches of 256 random clips of ten seconds out of 100,000 are read as training reads them, from
-memory-mapped tracks of int16 (`AudioStore.read`, then float32). Beside it, by turns: `np.load` of
+Batches of 256 random clips of ten seconds out of 100,000 are read as training reads them, by their
+offset in tracks of int16 (`AudioStore.read`, then float32). Beside it, by turns: `np.load` of
 the whole track, and seeking and reading in one original FLAC file, mixed and resampled. The files
 are in the page cache as far as memory goes; `--cold` drops those of the store before each batch.
 """
