@@ -42,10 +42,10 @@ lint: $(SETUP)
 	$(BIN)/lint-imports
 
 test: lint  ## linters and every test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 
 bench: $(SETUP)  ## the benchmarks, beside what one would use instead
-	@$(BIN)/python -W ignore -c "import python_stretch, torch_audiomentations" 2>/dev/null || \
+	@$(BIN)/python -W ignore -c "import hnswlib, python_stretch, torch_audiomentations" 2>/dev/null || \
 		$(BIN)/uv pip install --quiet --python $(BIN)/python -c requirements.lock -e ".[bench]"
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done
 

@@ -67,6 +67,15 @@ def finish(process: subprocess.Popen[str]) -> dict[str, str]:
     return record
 
 
+@pytest.fixture(scope="module")
+def undisturbed(
+    audio: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, str]]:
+    """Train without an interruption; where, and the record."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    return root, finish(start(root, audio))
+
+
 def kill_after_checkpoint(root: Path, audio: Path) -> None:
     """Kill a training, its loaders too, as soon as it has written a checkpoint."""
     before, process = stamps(root), start(root, audio)
@@ -83,8 +92,10 @@ def stamps(root: Path) -> list[int]:
     return [path.stat().st_mtime_ns for path in found]
 
 
-def test_killed_training_ends_as_an_undisturbed_one(audio: Path, tmp_path: Path) -> None:
-    expected = Path(finish(start(tmp_path / "undisturbed", audio))["folder"])
+def test_killed_training_ends_as_an_undisturbed_one(
+    audio: Path, undisturbed: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    expected = Path(undisturbed[1]["folder"])
     root = tmp_path / "killed"
     for _ in range(2):
         kill_after_checkpoint(root, audio)
@@ -107,9 +118,9 @@ def test_killed_training_ends_as_an_undisturbed_one(audio: Path, tmp_path: Path)
     assert int(runs[-1].data.tags["resumed_after_epochs"]) >= 2
 
 
-def test_run_keeps_what_it_ran_on_and_with(audio: Path, tmp_path: Path) -> None:
-    record = finish(start(tmp_path, audio))
-    client = Registry(f"sqlite:///{tmp_path}/mlflow.db", tmp_path)._client
+def test_run_keeps_what_it_ran_on_and_with(undisturbed: tuple[Path, dict[str, str]]) -> None:
+    root, record = undisturbed
+    client = Registry(f"sqlite:///{root}/mlflow.db", root)._client
     run = client.get_run(record["run_id"])
     assert run.data.params["triplets.margin"] == "0.2"
     assert run.data.params["hardware.devices"] == "1"

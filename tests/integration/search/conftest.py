@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from psycopg.conninfo import conninfo_to_dict
 
 from search import index, verification
 from search.database import Database
@@ -122,4 +123,11 @@ def large_database(copy_database: "CopyDatabase", large_catalogue: Catalogue) ->
     """Load the large catalogue once, and make it active."""
     with copy_database("migrated") as database:
         large_catalogue.serve(database, 1)
+        yield database
+
+
+@pytest.fixture
+def worn(large_database: Database, copy_database: "CopyDatabase") -> Iterator[Database]:
+    """Copy the large database, to change it."""
+    with copy_database(str(conninfo_to_dict(large_database.url)["dbname"])) as database:
         yield database

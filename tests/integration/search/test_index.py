@@ -1,12 +1,9 @@
 """Model versions from their begin to their retirement, and recall."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from ml.errors import DatabaseError
 from search import index
@@ -17,9 +14,6 @@ from search.switching import retire_version
 from search.tracks import upsert_tracks
 from search.verification import check_recall, mark_verified, measure_recall
 from tests.integration.search.conftest import Catalogue
-
-if TYPE_CHECKING:
-    from tests.integration.conftest import CopyDatabase
 
 
 def test_recall_is_measured_on_the_index(database: Database, catalogue: Catalogue) -> None:
@@ -191,13 +185,6 @@ def test_retiring_keeps_the_last_two(database: Database, catalogue: Catalogue) -
     assert index.retire_old(database, keep=1) == [2]
     states = {model.model_version: model.state for model in index.list_models(database)}
     assert states == {1: "retired", 2: "retired", 3: "retired", 4: "verified", 5: "loading"}
-
-
-@pytest.fixture
-def worn(large_database: Database, copy_database: "CopyDatabase") -> Iterator[Database]:
-    """Copy the large database, to delete from it."""
-    with copy_database(str(conninfo_to_dict(large_database.url)["dbname"])) as database:
-        yield database
 
 
 def test_recall_after_a_tenth_is_deleted_says_when_to_reindex(

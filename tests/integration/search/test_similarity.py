@@ -289,18 +289,15 @@ def test_filter_that_disagrees_with_the_query_is_answered_well(
 
 
 def test_similar_tracks_go_on_until_enough_tracks_are_found(
-    large_database: Database, large_catalogue: "Catalogue"
+    worn: Database, large_catalogue: "Catalogue"
 ) -> None:
-    """One track fills the neighbourhood with more segments than a first fetch brings.
-
-    The last test of this catalogue, since it takes the other tracks of a bucket out.
-    """
+    """One track fills the neighbourhood with more segments than a first fetch brings."""
     frame = large_catalogue.frame
     query, crowd = frame["track_id"][0], frame["track_id"][1]
     copies = large_catalogue.embeddings[query].repeat(150, axis=0)
     starts = 1000 * np.arange(len(copies))
     segments = Segments([crowd] * len(copies), starts, starts + 1, copies)
-    load_bucket(large_database, 1, int(frame["bucket"][1]), segments, "crowded")
-    found = [n.track_id for n in similar_tracks(large_database, query, 10)]
+    load_bucket(worn, 1, int(frame["bucket"][1]), segments, "crowded")
+    found = [n.track_id for n in similar_tracks(worn, query, 10)]
     assert found[0] == crowd
     assert len(set(found)) == 10
