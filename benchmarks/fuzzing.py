@@ -26,7 +26,7 @@ from benchmarks.music import make_music, write_music
 from benchmarks.report import Goal, at_least, at_most, print_report
 from ml.audio import Float32
 from ml.audio_store import CLIP_SAMPLES, AudioStore
-from ml.clip_plan import ClipSettings
+from ml.clip_settings import ClipSettings
 from ml.clips import extract_clips
 from ml.isolation import WorkerLimits
 from ml.splits import N_BUCKETS, label_splits

@@ -1,9 +1,10 @@
 """Random batches of clips from the store, beside what one would write instead.
 
 Batches of 256 random clips of ten seconds out of 100,000 are read as training reads them, by their
-offset in tracks of int16 (`AudioStore.read`, then float32). Beside it, by turns: `np.load` of
-the whole track, and seeking and reading in one original FLAC file, mixed and resampled. The files
-are in the page cache as far as memory goes; `--cold` drops those of the store before each batch.
+offset in tracks of int16 (`AudioStore.read`, then float32). Beside it, by turns: the same stretch
+of a memory map by `np.load`, `np.load` of the whole track, and seeking and reading in one original
+FLAC file, mixed and resampled. The files are in the page cache as far as memory goes; `--cold`
+drops those of the store before each batch.
 """
 
 import argparse
@@ -24,7 +25,12 @@ from ml.audio_store import CLIP_SAMPLES, CLIP_SECONDS, AudioStore
 from ml.splits import hash_track
 
 BATCH_CLIPS = 256
-OURS, WHOLE, ORIGINAL = "AudioStore.read", "np.load of the track", "seek and read in FLAC"
+OURS, MAPPED, WHOLE, ORIGINAL = (
+    "AudioStore.read",
+    "memory map",
+    "np.load of the track",
+    "seek and read in FLAC",
+)
 
 Read = Callable[[str, int], Float32]
 
@@ -84,8 +90,12 @@ def write_tracks(store: AudioStore, tracks: int, seconds: float) -> list[str]:
 def make_readers(store: AudioStore, original: Path) -> dict[str, Read]:
     """List the contenders, each of which reads a clip."""
 
-    def read_mapped(digest: str, start: int) -> Float32:
+    def read_stretch(digest: str, start: int) -> Float32:
         return to_float(store.read(digest, start))
+
+    def read_mapped(digest: str, start: int) -> Float32:
+        track = np.load(store.audio_path(digest), mmap_mode="r")
+        return to_float(track[start : start + CLIP_SAMPLES])
 
     def read_whole(digest: str, start: int) -> Float32:
         return to_float(np.load(store.audio_path(digest))[start : start + CLIP_SAMPLES])
@@ -97,7 +107,7 @@ def make_readers(store: AudioStore, original: Path) -> dict[str, Read]:
         clip: Float32 = soxr.resample(frames.mean(axis=1), RATE, SAMPLE_RATE)
         return clip
 
-    return {OURS: read_mapped, WHOLE: read_whole, ORIGINAL: read_original}
+    return {OURS: read_stretch, MAPPED: read_mapped, WHOLE: read_whole, ORIGINAL: read_original}
 
 
 def time_readers(

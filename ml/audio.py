@@ -120,11 +120,11 @@ def _open(raw: IO[bytes]) -> SndfileReader | LibavReader:
 
 
 def _stream(file: SndfileReader | LibavReader, limits: AudioLimits) -> Iterator[Int16]:
-    weights = np.full(file.channels, 1 / file.channels, np.float32)
+    mixer = _Mixer(file.channels, file.unit)
     resampler = soxr.ResampleStream(file.samplerate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
-    heard = _Heard()
+    heard = _Heard(limits)
     for frames in file.read(_BLOCK_FRAMES):
-        mono = frames @ weights
+        mono = mixer.mix(frames)
         heard.add(mono)
         _check_length(heard.frames, file, limits)
         last = len(mono) < _BLOCK_FRAMES
@@ -132,49 +132,80 @@ def _stream(file: SndfileReader | LibavReader, limits: AudioLimits) -> Iterator[
         heard.add_resampled(samples)
         yield samples
     file.check_end(heard.frames)
-    heard.check(limits)
+    heard.check()
+
+
+class _Mixer:
+    """Averages channels into a buffer: the system would take new ones back and clear them."""
+
+    def __init__(self, channels: int, unit: float) -> None:
+        # A unit is a power of two, so that multiplying by it changes no rounding.
+        self.weights = np.full(channels, 1 / channels, np.float32) * np.float32(unit)
+        self.floats = np.empty((_BLOCK_FRAMES, channels), np.float32)
+        self.mono = np.empty(_BLOCK_FRAMES, np.float32)
+
+    def mix(self, frames: Int16 | Float32) -> Float32:
+        """Give the mean over channels, until the next is asked for."""
+        floats = frames
+        if frames.dtype != np.float32:
+            floats = self.floats[: len(frames)]
+            np.copyto(floats, frames)
+        mono: Float32 = np.matmul(floats, self.weights, out=self.mono[: len(frames)])
+        return mono
 
 
 def _quantise(samples: Float32) -> Int16:
-    return np.rint(np.clip(samples, -1.0, 1.0) * INT16_SCALE).astype(np.int16)
+    """Clip, scale and round, in place."""
+    np.clip(samples, -1.0, 1.0, out=samples)
+    samples *= INT16_SCALE
+    return np.rint(samples, out=samples).astype(np.int16)
 
 
 @dataclass
 class _Heard:
     """What went by so far."""
 
+    limits: AudioLimits
     frames: int = 0
     samples: int = 0
     peak: int = 0
     lowest: float = np.inf
     highest: float = -np.inf
 
+    @property
+    def silent(self) -> bool:
+        return self.peak <= self.limits.silence_peak * INT16_SCALE
+
+    @property
+    def constant(self) -> bool:
+        return self.highest - self.lowest <= 2 * self.limits.silence_peak
+
     def add(self, mono: Float32) -> None:
         if not len(mono):
             return
         self.frames += len(mono)
-        lowest, highest = float(mono.min()), float(mono.max())  # NaN if any sample is
-        if not (np.isfinite(lowest) and np.isfinite(highest)):
+        if not np.isfinite(mono).all():
             raise AudioError("not_finite", "Holds NaN or infinite samples: export the file again.")
-        self.lowest, self.highest = min(self.lowest, lowest), max(self.highest, highest)
+        if self.constant:  # and once it is not, it never will be
+            self.lowest = min(self.lowest, float(mono.min()))
+            self.highest = max(self.highest, float(mono.max()))
 
     def add_resampled(self, samples: Int16) -> None:
         self.samples += len(samples)
-        if len(samples):
+        if self.silent and len(samples):
             self.peak = max(self.peak, int(samples.max()), -int(samples.min()))
 
-    def check(self, limits: AudioLimits) -> None:
+    def check(self) -> None:
         seconds = self.samples / SAMPLE_RATE
         if not self.frames:
             raise AudioError("empty", "Holds no audio: export the file again.")
-        if seconds < limits.min_seconds:
+        if seconds < (least := self.limits.min_seconds):
             raise AudioError(
-                "too_short",
-                f"{seconds:.1f} s, at least {limits.min_seconds:.0f} s needed: use a longer cut.",
+                "too_short", f"{seconds:.1f} s, at least {least:.0f} s needed: use a longer cut."
             )
-        if self.peak <= limits.silence_peak * INT16_SCALE:
+        if self.silent:
             raise AudioError("silent", "Nothing louder than -60 dBFS in it: export the file again.")
-        if self.highest - self.lowest <= 2 * limits.silence_peak:
+        if self.constant:
             raise AudioError("constant", "A constant level (DC), no sound: export the file again.")
 
 

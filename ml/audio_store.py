@@ -30,6 +30,7 @@ CLIP_COLUMNS = ("track_id", "digest", "start", "samples", "fingerprint", "conten
 """``fingerprint`` tells cheaply whether a file may have changed, ``content`` whether it has."""
 GONE_COLUMNS = (*CLIP_COLUMNS, "gone_since")
 REJECTED_COLUMNS = ("track_id", "digest", "fingerprint", "reason", "remedy")
+_SUFFIX = ".npy"
 _HEADER_BYTES = 128  # of every track's file: numpy fills it up with spaces
 _NUMBERS = {"start": "int64", "samples": "int64", "gone_since": "float64"}
 
@@ -48,11 +49,19 @@ class AudioStore:
 
     def audio_path(self, digest: str) -> Path:
         """Path of a track's samples."""
-        return self._folder(assign_bucket(digest)) / f"{digest}.npy"
+        return self._folder(assign_bucket(digest)) / f"{digest}{_SUFFIX}"
 
     def has_audio(self, digest: str) -> bool:
         """Tell whether a track's samples are there."""
         return self.audio_path(digest).exists()
+
+    def list_audio(self, bucket: int) -> set[str]:
+        """Digests of the tracks whose samples are in a bucket: one look at its folder."""
+        if not (folder := self._folder(bucket)).exists():
+            return set()
+        with os.scandir(folder) as files:
+            names = [file.name for file in files]
+        return {name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)}
 
     def read(self, digest: str, start: int = 0, samples: int = CLIP_SAMPLES) -> Int16:
         """Read a stretch of a track, and nothing but that stretch.
@@ -101,11 +110,12 @@ class AudioStore:
             Number of samples.
         """
         total = 0
-        with replace_file(self.audio_path(digest)) as file:
+        # `write_bucket` makes the name last, before the manifest that counts on it.
+        with replace_file(self.audio_path(digest), sync_name=False) as file:
             _write_header(file, total)
             for block in blocks:
                 total += len(block)
-                file.write(block.astype("<i2", copy=False).tobytes())
+                file.write(block.astype("<i2", copy=False).data)
             file.seek(0)
             _write_header(file, total)  # as long as the first: numpy leaves room for the length
         return total
@@ -135,9 +145,8 @@ class AudioStore:
         named : set of str
             The digests that its manifests name, those of gone tracks included.
         """
-        for path in self._folder(bucket).glob("*.npy"):
-            if path.stem not in named:
-                path.unlink(missing_ok=True)
+        for digest in self.list_audio(bucket).difference(named):
+            (self._folder(bucket) / f"{digest}{_SUFFIX}").unlink(missing_ok=True)
 
     @contextmanager
     def lock(self, bucket: int) -> Iterator[None]:
@@ -170,20 +179,20 @@ class AudioStore:
 
     def _read(self, name: str, buckets: Iterable[int], columns: tuple[str, ...]) -> pd.DataFrame:
         paths = [path for bucket in buckets if (path := self._folder(bucket) / name).exists()]
-        read = (_read_rows(path) for path in paths)
-        # One without these columns is of an earlier version: what it names is simply made again.
-        tables = [rows for rows in read if len(rows) and {*columns} <= {*rows.column_names}]
+        tables = [table for path in paths if (table := _read_rows(path, columns)) is not None]
         if not tables:
             return pd.DataFrame(columns=list(columns))
-        chosen = [rows.select(list(columns)) for rows in tables]
-        joined: pd.DataFrame = pa.concat_tables(chosen, promote_options="permissive").to_pandas()
+        joined: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
         return joined
 
 
-def _read_rows(path: Path) -> pa.Table:
+def _read_rows(path: Path, columns: tuple[str, ...]) -> pa.Table | None:
     """Read a small table without the overhead of pandas, which counts: there are hundreds."""
     with parquet.ParquetFile(path) as file:
-        return file.read(use_threads=False)
+        # One without these columns is of an earlier version: what it names is simply made again.
+        if not file.metadata.num_rows or not {*columns} <= {*file.schema_arrow.names}:
+            return None
+        return file.read(list(columns), use_threads=False)
 
 
 def _write_header(file: IO[bytes], samples: int) -> None:

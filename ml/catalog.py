@@ -7,7 +7,6 @@ separated by ``|``, or none. Further columns are kept as they are. Paths are rel
 manifest's folder, or URLs below it if that is a remote one.
 """
 
-import functools
 import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -108,8 +107,10 @@ def find_rejections(rows: pd.DataFrame, root: Root, denied: Collection[str] = ()
         Reason code for the rejected rows, by the rows' index; the first that applies, in the
         order of `REMEDIES`.
     """
+    # Judged before the schema: an exception in one of its checks would switch it off for all rows.
+    judged = rows[["track_id"]].assign(path=rows["path"].map(root.judge).fillna("").astype(str))
     try:
-        _row_schema(root, frozenset(denied)).validate(rows, lazy=True)
+        _row_schema(frozenset(denied)).validate(judged, lazy=True)
     except pa.errors.SchemaErrors as errors:
         cases = errors.failure_cases.dropna(subset=["index"])
         order = {reason: rank for rank, reason in enumerate(REMEDIES)}
@@ -166,15 +167,14 @@ def _require_columns(rows: pd.DataFrame, manifest: str) -> None:
         )
 
 
-def _row_schema(root: Root, denied: frozenset[str]) -> pa.DataFrameSchema:
+def _row_schema(denied: frozenset[str]) -> pa.DataFrameSchema:
+    """Check ids, and what was found to be wrong with paths."""
+
     def check(test: Callable[[pd.Series], pd.Series], reason: str) -> pa.Check:
         return pa.Check(test, name=reason, error=reason)
 
-    # An exception in a check would switch it off for every row: a root raises none.
-    judge = functools.cache(root.judge)
-
     def check_paths(reason: str) -> pa.Check:
-        return check(lambda paths: paths.map(lambda path: judge(path) != reason), reason)
+        return check(lambda reasons: reasons != reason, reason)
 
     return pa.DataFrameSchema(
         {

@@ -4,50 +4,20 @@ A file is known by its size and time of modification, a remote one by its ETag, 
 once those differ; with the settings these tell whether its samples are still right.
 """
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ml.audio import DECODER_VERSION, AudioLimits
 from ml.audio_store import CLIP_COLUMNS, AudioStore
+from ml.clip_settings import ClipSettings
 from ml.decoding import Task
 from ml.errors import CatalogError
-from ml.isolation import WorkerLimits
-from ml.splits import N_BUCKETS
+from ml.splits import N_BUCKETS, assign_bucket
 
 DAY_SECONDS = 86_400.0
-
-
-@dataclass(frozen=True)
-class ClipSettings:
-    """How tracks become clips; a change of the first two decodes everything again."""
-
-    clips_per_track: int = 10
-    limits: AudioLimits = field(default_factory=AudioLimits)
-    worker: WorkerLimits = field(default_factory=WorkerLimits)
-    """For decoding one file; a change of it tries again what these limits stopped."""
-    grace_days: float = 30.0
-    """How long a track that has left the catalogue is kept."""
-    max_vanished: float = 0.2
-    """Share of the stored tracks above which a run stops instead of believing that they left."""
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Short digest of what decides the samples and clips, and of how files are decoded."""
-        return _digest((DECODER_VERSION, self.clips_per_track, sorted(asdict(self.limits).items())))
-
-    @cached_property
-    def worker_fingerprint(self) -> str:
-        """Short digest of the fingerprint and the worker's limits."""
-        return _digest((self.fingerprint, sorted(asdict(self.worker).items())))
-
-
-def _digest(decisive: object) -> str:
-    return hashlib.sha256(repr(decisive).encode()).hexdigest()[:16]
 
 
 @dataclass
@@ -99,7 +69,10 @@ class Plan(NamedTuple):
         return bool(self.tasks or self.vanished or self.returned or self.expired)
 
     def count_tracks(self, report: Extraction) -> None:
-        """Add to the report, as if every task were a file that has changed."""
+        """Add to the report, as if every task were a file that has changed.
+
+        Who is in quarantine is known only where nothing changes.
+        """
         redone = {task.track_id for task in self.tasks}
         new = redone - self.before - self.returned
         report.new += len(new)
@@ -108,24 +81,25 @@ class Plan(NamedTuple):
         report.unchanged += len(self.wanted - redone - self.returned)
         report.gone += len(self.vanished)
         report.removed += len(self.expired)
+        report.quarantined += 0 if self.changes else len(self.rejected)
 
 
-def plan_bucket(
-    bucket: int,
+def plan_buckets(
+    buckets: list[int],
     tracks: pd.DataFrame,
     sources: Mapping[str, str],
     store: AudioStore,
     settings: ClipSettings,
     now: float,
-) -> Plan:
-    """Compare a bucket's manifests with the tracks that it is to hold.
+) -> list[Plan]:
+    """Compare the manifests of buckets with the tracks that they are to hold.
 
     Parameters
     ----------
-    bucket : int
+    buckets : list of int
         Which.
     tracks : pandas.DataFrame
-        Its tracks: `track_id`, `digest`, `path`.
+        `track_id`, `digest`, `bucket`, `path`; tracks of other buckets are left alone.
     sources : mapping of str to str
         Fingerprint of each file, by path.
     store : AudioStore
@@ -137,23 +111,49 @@ def plan_bucket(
 
     Returns
     -------
-    Plan
+    list of Plan
+        In the order of the buckets.
     """
-    clips, rejected = store.read_clips([bucket]), store.read_rejected([bucket])
-    gone = store.read_gone([bucket])
+    # All at once: what pandas costs a call is more than the rows of a bucket cost.
+    clips, rejected = store.read_clips(buckets), store.read_rejected(buckets)
+    gone = store.read_gone(buckets)
     gone = gone[~gone["track_id"].isin(clips["track_id"])]
-    kept = gone.drop(columns="gone_since")
-    stored = join_rows([clips, kept], CLIP_COLUMNS)
-    firsts = stored.drop_duplicates("track_id")
-    known = dict(zip(rejected["track_id"], rejected["fingerprint"], strict=True))
-    known |= dict(zip(firsts["track_id"], firsts["fingerprint"], strict=True))
-    facts = zip(firsts["track_id"], firsts["digest"], firsts["content"], strict=True)
-    contents = {track: content for track, digest, content in facts if store.has_audio(digest)}
-    lost = set(firsts["track_id"]) - contents.keys()
-    wanted = [_task(row, sources[str(row.path)], settings, contents) for row in tracks.itertuples()]
+    stored = _concatenate([clips, gone.drop(columns="gone_since")], CLIP_COLUMNS)
+    parts = [_split_by_bucket(frame, buckets) for frame in (tracks, stored, rejected, gone)]
+    return [
+        _plan_bucket(bucket, *rows, sources, store.list_audio(bucket), settings, now)
+        for bucket, *rows in zip(buckets, *parts, strict=True)
+    ]
+
+
+def _split_by_bucket(frame: pd.DataFrame, buckets: list[int]) -> list[pd.DataFrame]:
+    groups = dict(list(frame.groupby(frame["digest"].map(cache(assign_bucket)).astype(int))))
+    return [groups.get(bucket, frame.iloc[:0]) for bucket in buckets]
+
+
+def _plan_bucket(
+    bucket: int,
+    tracks: pd.DataFrame,
+    stored: pd.DataFrame,
+    rejected: pd.DataFrame,
+    gone: pd.DataFrame,
+    sources: Mapping[str, str],
+    audio: Set[str],
+    settings: ClipSettings,
+    now: float,
+) -> Plan:
+    known = dict(_pick(rejected, "track_id", "fingerprint"))
+    known |= dict(_pick(stored, "track_id", "fingerprint"))
+    facts = _pick(stored, "track_id", "digest", "content")
+    contents = {track: content for track, digest, content in facts if digest in audio}
+    lost = set(stored["track_id"].to_numpy()) - contents.keys()
+    wanted = [
+        _make_task(track, digest, path, sources[path], settings, contents.get(track, ""))
+        for track, digest, path in _pick(tracks, "track_id", "digest", "path")
+    ]
     tasks = [t for t in wanted if _is_stale(t, known.get(t.track_id)) or t.track_id in lost]
     ids = frozenset(task.track_id for task in wanted)
-    since = dict(zip(gone["track_id"], gone["gone_since"], strict=True))
+    since = dict(_pick(gone, "track_id", "gone_since"))
     left = {track: since.get(track, now) for track in contents.keys() - ids}
     expired = {t for t, when in left.items() if now - when > settings.grace_days * DAY_SECONDS}
     return Plan(
@@ -162,27 +162,29 @@ def plan_bucket(
         rejected,
         tasks,
         gone={track: when for track, when in left.items() if track not in expired},
-        before=frozenset(clips["track_id"]) | frozenset(rejected["track_id"]),
+        before=frozenset(known.keys() - since.keys() | {*rejected["track_id"].to_numpy()}),
         wanted=ids,
         returned=ids & since.keys(),
         expired=frozenset(expired),
     )
 
 
-def _task(
-    row: Any,  # noqa: ANN401 (itertuples' row has no type)
-    source: str,
-    settings: ClipSettings,
-    contents: dict[str, str],
+def _pick(frame: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:
+    """Go through some columns; a tenth of the time that `itertuples` takes."""
+    return zip(*(frame[column].to_numpy() for column in columns), strict=True)
+
+
+def _make_task(
+    track_id: str, digest: str, path: str, source: str, settings: ClipSettings, content: str
 ) -> Task:
-    content, _, made_by = contents.get(row.track_id, "").partition(":")
+    stored, _, made_by = content.partition(":")
     return Task(
-        row.track_id,
-        row.digest,
-        row.path,
+        track_id,
+        digest,
+        path,
         f"{source}:{settings.fingerprint}",
         f"{source}:{settings.worker_fingerprint}",
-        stored=content if made_by == settings.fingerprint else "",
+        stored=stored if made_by == settings.fingerprint else "",
     )
 
 
@@ -224,6 +226,9 @@ def require_most(plans: list[Plan], store: AudioStore, limit: float) -> None:
 
 def join_rows(frames: list[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFrame:
     """Put the rows of manifests together, in an order that depends on nothing but the rows."""
+    return _concatenate(frames, columns).sort_values(list(columns[:3])).reset_index(drop=True)
+
+
+def _concatenate(frames: list[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFrame:
     filled = [frame for frame in frames if not frame.empty]
-    joined = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
-    return joined.sort_values(list(columns[:3])).reset_index(drop=True)
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))

@@ -22,7 +22,8 @@ from ml.audio_store import (
     REJECTED_COLUMNS,
     AudioStore,
 )
-from ml.clip_plan import ClipSettings, Extraction, Plan, join_rows, plan_bucket, require_most
+from ml.clip_plan import Extraction, Plan, join_rows, plan_buckets, require_most
+from ml.clip_settings import ClipSettings
 from ml.decoding import WORKER_REASONS, Decoded, Decoder, Task, decode_tracks
 from ml.errors import AudioError
 from ml.progress import track_progress
@@ -99,17 +100,12 @@ def extract_clips(
     started = time.monotonic()
     report = Extraction()
     buckets = list(buckets)
-    by_bucket = dict(list(tracks.groupby("bucket")))
-    nothing = tracks.iloc[:0]
     with ExitStack() as locks:
         for bucket in buckets:
             locks.enter_context(store.lock(bucket))
         moment = time.time() if now is None else now
         sources = fingerprint_files(tracks.loc[tracks["bucket"].isin(buckets), "path"])
-        plans = [
-            plan_bucket(bucket, by_bucket.get(bucket, nothing), sources, store, settings, moment)
-            for bucket in buckets
-        ]
+        plans = plan_buckets(buckets, tracks, sources, store, settings, moment)
         if not allow_shrinking:
             require_most(plans, store, settings.max_vanished)
         for plan in plans:
@@ -118,7 +114,6 @@ def extract_clips(
             plan.count_tracks(report)
         for plan, outcomes in _run(plans, store, settings, n_jobs, decoder):
             _finish_bucket(plan, outcomes, store, settings, report)
-    report.quarantined = len(store.read_rejected(buckets))
     report.wall_seconds = time.monotonic() - started
     logger.info("Clips: %s", report)
     return report
@@ -174,13 +169,14 @@ def _finish_bucket(
     touched = valid["track_id"].map(same)
     valid = valid.assign(fingerprint=touched.where(touched.notna(), valid["fingerprint"]))
     gone = plan.stored[plan.stored["track_id"].isin(plan.gone)]
-    stays = plan.rejected["track_id"].isin(plan.wanted - tried)
+    stays = plan.rejected[plan.rejected["track_id"].isin(plan.wanted - tried)]
+    report.quarantined += len(stays) + len(rejected)
     store.sweep(plan.bucket)  # of what workers that died left behind
     store.write_bucket(
         plan.bucket,
         join_rows([valid, pd.DataFrame(clips, columns=list(CLIP_COLUMNS))], CLIP_COLUMNS),
         join_rows(
-            [plan.rejected[stays], pd.DataFrame(rejected, columns=list(REJECTED_COLUMNS))],
+            [stays, pd.DataFrame(rejected, columns=list(REJECTED_COLUMNS))],
             REJECTED_COLUMNS,
         ),
         join_rows([gone.assign(gone_since=gone["track_id"].map(plan.gone))], GONE_COLUMNS),

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from ml.audio_store import AudioStore
 from ml.errors import AudioError
 from ml.isolation import WorkerFailure, WorkerLimits, map_isolated
 from ml.sources import open_locally
+from ml.workers import map_in_parallel, on_cluster
 
 Decoder = Callable[[Path, AudioLimits], Iterator[Int16]]
 """Gives a file's samples block by block, or raises an AudioError."""
@@ -23,6 +25,7 @@ WORKER_REASONS = (_CRASHED, _TIMEOUT, _MEMORY)
 """Reason codes of files on which a worker failed."""
 
 _HASH_BYTES = 1 << 20
+_BATCH_TRACKS = 16  # a few seconds of work, beside which sending them is nothing
 
 
 class Task(NamedTuple):
@@ -77,11 +80,36 @@ def decode_tracks(
         What it has, or why it has nothing; in any order.
     """
     decode_one = partial(decode_track, store=store, limits=limits, decoder=decoder)
-    for task, outcome in map_isolated(decode_one, tasks, worker, n_jobs):
+    for task, outcome in _map_isolated(decode_one, tasks, worker, n_jobs):
         if isinstance(outcome, WorkerFailure):
             yield task, _explain(outcome, worker)
         else:
             yield task, outcome
+
+
+Outcome = tuple[Task, Decoded | AudioError | WorkerFailure]
+DecodeOne = Callable[[Task], Decoded | AudioError]
+
+
+def _map_isolated(
+    work: DecodeOne, tasks: Iterable[Task], limits: WorkerLimits, n_jobs: int
+) -> Iterator[Outcome]:
+    """Isolate each track: on this machine, or in joblib's batches wherever they go on a cluster.
+
+    Here the isolated processes are the only ones: a pool of joblib's around them would cost memory
+    and give nothing.
+    """
+    if not on_cluster():
+        yield from map_isolated(work, tasks, limits, n_jobs)
+        return
+    remaining = iter(tasks)
+    batches = iter(lambda: list(islice(remaining, _BATCH_TRACKS)), [])
+    for outcomes in map_in_parallel(partial(_isolate, work, limits), batches, n_jobs):
+        yield from outcomes
+
+
+def _isolate(work: DecodeOne, limits: WorkerLimits, tasks: list[Task]) -> list[Outcome]:
+    return list(map_isolated(work, tasks, limits, n_jobs=1))
 
 
 def decode_track(

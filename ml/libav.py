@@ -58,7 +58,7 @@ def recognise(file: IO[bytes]) -> str | None:
 
 
 class LibavReader:
-    """The first sound of a file, read from its start to its end.
+    """The first sound of a file, read from its start to its end as samples within -1 to 1.
 
     Parameters
     ----------
@@ -72,6 +72,8 @@ class LibavReader:
     AudioError
         `undecodable` or `not_audio`.
     """
+
+    unit = 1.0
 
     def __init__(self, raw: IO[bytes], demuxer: str) -> None:
         import av  # a tenth of a second, for the few files that need it

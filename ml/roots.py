@@ -10,7 +10,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from ml.errors import CatalogError
-from ml.paths import judge_path, judge_text
+from ml.paths import PathJudge, judge_text
 from ml.sources import is_remote, list_files
 
 
@@ -36,9 +36,13 @@ class LocalRoot:
 
     folder: Path
 
+    @cached_property
+    def _judge(self) -> PathJudge:
+        return PathJudge(self.folder)
+
     def judge(self, path: str) -> str | None:
-        """See `ml.paths.judge_path`."""
-        return judge_path(self.folder, path)
+        """See `ml.paths.PathJudge`."""
+        return self._judge.judge(path)
 
     def locate(self, path: str) -> str:
         """Absolute path of the file."""

@@ -14,7 +14,7 @@ from ml.errors import AudioError
 LENGTH_UNKNOWN = 1 << 62
 """Frames of a FLAC whose header does not say."""
 
-Float32 = npt.NDArray[np.float32]
+Frames = npt.NDArray[np.int16] | npt.NDArray[np.float32]
 
 _TAGS_BYTES = 1 << 16  # that may follow the sound of an MP3
 _LOSS_SHARE = 0.01  # of a file, that may be left unread
@@ -59,20 +59,26 @@ class SndfileReader:
         self.samplerate: int = self._file.samplerate
         self.channels: int = self._file.channels
         self.frames: int = self._file.frames
+        # What is int16 in the file is read as such: turning it to float is half of libsndfile's
+        # time for wav, and numpy does it in a sixth of that.
+        self._dtype = np.int16 if self._file.subtype == "PCM_16" else np.float32
+        self.unit = 1 / (1 << 15) if self._dtype is np.int16 else 1.0
 
     def close(self) -> None:
         """Let go of the decoder; the file stays open."""
         self._file.close()
 
-    def read(self, size: int) -> Iterator[Float32]:
-        """Yield blocks ``[size, channels]`` in a buffer of their own; the last is not full.
+    def read(self, size: int) -> Iterator[Frames]:
+        """Yield blocks ``[size, channels]`` in one buffer; the last is not full.
+
+        Times `unit` they are within -1 to 1.
 
         Raises
         ------
         AudioError
             `truncated` or `damaged`.
         """
-        block = np.empty((size, self.channels), np.float32)
+        block = np.empty((size, self.channels), self._dtype)
         frames = block
         while len(frames) == size:
             try:

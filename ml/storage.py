@@ -12,13 +12,16 @@ SUFFIX = ".tmp"
 
 
 @contextmanager
-def replace_file(path: Path) -> Iterator[IO[bytes]]:
+def replace_file(path: Path, *, sync_name: bool = True) -> Iterator[IO[bytes]]:
     """Open a temporary file that becomes `path` on leaving, if nothing was raised.
 
     Parameters
     ----------
     path : Path
         Final name; its folder is made if absent.
+    sync_name : bool
+        Whether the name outlives a power cut too. One that a later file of the same folder
+        vouches for need not: that file's own `replace_file` sees to all of the folder.
 
     Yields
     ------
@@ -34,7 +37,8 @@ def replace_file(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
             Path(temporary).replace(path)
-            _sync_folder(path.parent)
+            if sync_name:
+                _sync_folder(path.parent)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

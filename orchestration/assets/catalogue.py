@@ -6,7 +6,7 @@ import pandas as pd
 from ml.audio import SAMPLE_RATE
 from ml.audio_store import CLIP_SAMPLES
 from ml.catalog import read_catalog
-from ml.clip_plan import ClipSettings
+from ml.clip_settings import ClipSettings
 from ml.clips import extract_clips
 from ml.splits import N_BUCKETS, SPLITS, count_splits, split_tracks
 from orchestration.failures import explain_failures

@@ -14,7 +14,8 @@ from moto.server import ThreadedMotoServer
 from ml.audio import AudioLimits
 from ml.audio_store import AudioStore
 from ml.catalog import Catalog, read_catalog
-from ml.clip_plan import ClipSettings, Extraction
+from ml.clip_plan import Extraction
+from ml.clip_settings import ClipSettings
 from ml.clips import extract_clips
 from ml.errors import CatalogError
 from ml.roots import find_root

@@ -14,7 +14,7 @@ import soundfile as sf
 from ml.audio import SAMPLE_RATE
 from ml.audio_store import AudioStore
 from ml.catalog import read_catalog
-from ml.clip_plan import ClipSettings
+from ml.clip_settings import ClipSettings
 from ml.clips import extract_clips
 from ml.collection import Collection
 from ml.convnet import ConvNetSettings

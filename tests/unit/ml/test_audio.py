@@ -17,7 +17,7 @@ BRIEF = AudioLimits(min_seconds=1.0)
 
 
 def sound(rate: int, channels: int, seconds: float = 6.0) -> NDArray[np.float64]:
-    """Chords that differ between channels, longer than a block of the decoder."""
+    """Chords that differ between channels."""
     time = np.arange(round(seconds * rate)) / rate
     pitches = 220.0 * 2 ** (np.arange(channels) / 12)
     return 0.4 * np.sin(2 * np.pi * pitches * time[:, None]) * np.hanning(len(time))[:, None]
@@ -51,7 +51,7 @@ def test_streamed_decode_equals_whole_file_decode(
     tmp_path: Path, extension: str, channels: int, rate: int
 ) -> None:
     path = tmp_path / f"sound.{extension}"
-    sf.write(path, sound(rate, channels), rate)
+    sf.write(path, sound(rate, channels, 300_000 / rate), rate)  # more than two blocks
     whole, _ = sf.read(path, dtype="float32", always_2d=True)
     resampled = soxr.resample(whole.mean(axis=1), rate, SAMPLE_RATE)
     expected = np.rint(np.clip(resampled, -1, 1) * INT16_SCALE)
@@ -59,6 +59,21 @@ def test_streamed_decode_equals_whole_file_decode(
     assert decoded.dtype == np.int16
     assert decoded.shape == expected.shape
     assert np.abs(decoded - expected).max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+@pytest.mark.parametrize("extension", ["wav", "flac", "aiff", "caf", "au", "w64"])
+def test_whole_numbers_give_the_samples_that_floats_give(
+    tmp_path: Path, extension: str, channels: int
+) -> None:
+    path = tmp_path / f"noise.{extension}"
+    generator = np.random.default_rng(channels)
+    numbers = generator.integers(-(1 << 15), 1 << 15, (200_000, channels)).astype(np.int16)
+    sf.write(path, numbers, SAMPLE_RATE, subtype="PCM_16")
+    floats, _ = sf.read(path, dtype="float32", always_2d=True)
+    mean = floats @ np.full(channels, 1 / channels, np.float32)
+    expected = np.rint(np.clip(mean, -1, 1) * np.float32(INT16_SCALE)).astype(np.int16)
+    assert np.array_equal(decode(path), expected)  # not resampled: the rate is ours already
 
 
 def test_format_is_recognised_by_content_and_not_by_name(tmp_path: Path) -> None:
@@ -162,6 +177,22 @@ def test_a_single_value_that_is_not_finite_is_refused(
     wave[position, 1] = value
     sf.write(tmp_path / "a.wav", wave, SAMPLE_RATE, subtype="FLOAT")
     assert refusal(tmp_path / "a.wav").reason == "not_finite"
+
+
+def test_huge_values_are_finite_and_clipped(tmp_path: Path) -> None:
+    wave = 1e30 * np.sign(tone(440, SAMPLE_RATE))
+    sf.write(tmp_path / "a.wav", wave, SAMPLE_RATE, subtype="FLOAT")
+    assert set(np.abs(decode(tmp_path / "a.wav"))) <= {0, INT16_SCALE}
+
+
+@pytest.mark.parametrize("quiet", [0.0, 0.5])
+def test_sound_late_in_a_file_is_heard(tmp_path: Path, quiet: float) -> None:
+    wave = np.full(20 * SAMPLE_RATE, quiet)
+    sf.write(tmp_path / "level.wav", wave, SAMPLE_RATE, subtype="FLOAT")
+    assert refusal(tmp_path / "level.wav").reason == ("constant" if quiet else "silent")
+    wave[-SAMPLE_RATE:] += tone(440, SAMPLE_RATE, 1.0, 0.1)
+    sf.write(tmp_path / "sound.wav", wave, SAMPLE_RATE, subtype="FLOAT")
+    assert len(decode(tmp_path / "sound.wav")) == 20 * SAMPLE_RATE
 
 
 def test_silence_is_what_stays_below_minus_sixty_decibels(tmp_path: Path) -> None:

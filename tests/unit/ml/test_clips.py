@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from ml.audio import SAMPLE_RATE, AudioLimits, decode
 from ml.audio_store import CLIP_COLUMNS, CLIP_SAMPLES, AudioStore
-from ml.clip_plan import DAY_SECONDS, ClipSettings, Extraction
+from ml.clip_plan import DAY_SECONDS, Extraction
+from ml.clip_settings import ClipSettings
 from ml.clips import draw_positions, extract_clips
 from ml.errors import CatalogError
 from ml.isolation import WorkerLimits

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ml.paths import PATH_REMEDIES, judge_path
+from ml.paths import PATH_REMEDIES, PathJudge
 
 REASONS = {
     "": "missing_path",
@@ -67,14 +67,28 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root.resolve()
 
 
+@pytest.fixture(scope="module")
+def judge(root: Path) -> PathJudge:
+    """One for all paths, so that it meets folders that it has looked up before."""
+    return PathJudge(root)
+
+
 @pytest.mark.parametrize("path", REASONS)
-def test_path_that_cannot_be_used_has_its_reason(root: Path, path: str) -> None:
-    assert judge_path(root, path) == REASONS[path]
+def test_path_that_cannot_be_used_has_its_reason(judge: PathJudge, path: str) -> None:
+    assert judge.judge(path) == REASONS[path]
 
 
 @pytest.mark.parametrize("path", USABLE)
-def test_file_below_the_root_is_used(root: Path, path: str) -> None:
-    assert judge_path(root, path) is None
+def test_file_below_the_root_is_used(judge: PathJudge, path: str) -> None:
+    assert judge.judge(path) is None
+
+
+def test_files_of_one_folder_are_judged_one_by_one(root: Path) -> None:
+    judge = PathJudge(root)
+    assert judge.judge("folder/b.wav") is None
+    assert judge.judge("folder/absent.wav") == "missing_file"
+    assert judge.judge("linked/outside.wav") == "link_outside_root"
+    assert judge.judge("folder/../link.wav") == "link_outside_root"
 
 
 def test_file_without_permission_is_unreadable(unprivileged: Path) -> None:
@@ -83,7 +97,7 @@ def test_file_without_permission_is_unreadable(unprivileged: Path) -> None:
         (unprivileged / name).touch()
     (unprivileged / "a.wav").chmod(0)
     (unprivileged / "closed").chmod(0)
-    reasons = [judge_path(unprivileged, name) for name in ("a.wav", "b.wav", "closed/c.wav")]
+    reasons = [*map(PathJudge(unprivileged).judge, ("a.wav", "b.wav", "closed/c.wav"))]
     (unprivileged / "closed").chmod(0o700)
     assert reasons == ["unreadable", None, "unreadable"]
 
@@ -93,8 +107,9 @@ PARTS = st.sampled_from(["..", ".", "/", "//", "a.wav", "folder", "linked", "lin
 
 @example("a.wav/a.wav/..")
 @given(st.lists(PARTS | st.text(max_size=3)).map("/".join) | st.text())
-def test_no_path_raises_and_none_leads_out(root: Path, path: str) -> None:
-    reason = judge_path(root, path)
+def test_no_path_raises_and_none_leads_out(root: Path, judge: PathJudge, path: str) -> None:
+    reason = judge.judge(path)
+    assert reason == PathJudge(root).judge(path)
     if reason is None:
         assert os.path.realpath(root / path).startswith(f"{root}{os.sep}")
         assert (root / path).is_file()
