@@ -80,7 +80,7 @@ class Cluster:
         DatabaseError
             If the server cannot be started; the message holds its own last words.
         """
-        self._check_space()
+        require_space(self.folder)
         if not self.data.exists():
             self._create()
         self._check_version()
@@ -203,14 +203,6 @@ class Cluster:
         reason = (telling or lines or ["no reason given"])[-1].strip()
         return f"{reason} (more in {self.log})"
 
-    def _check_space(self) -> None:
-        free = shutil.disk_usage(self.folder).free
-        if free < NEEDED_BYTES:
-            raise DatabaseError(
-                f"Only {free // 2**20} MB are free for the database in {self.folder}: free "
-                f"{NEEDED_BYTES // 2**20} MB, or set DATA_DIR to a larger disk."
-            )
-
     def _check_version(self) -> None:
         try:
             found = (self.data / "PG_VERSION").read_text().strip()
@@ -235,6 +227,27 @@ class Cluster:
             raise DatabaseError(
                 f"{folder} is open to other users or belongs to one: remove it and try again."
             )
+
+
+def require_space(folder: Path) -> None:
+    """Refuse a disk that is nearly full.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the server.
+
+    Raises
+    ------
+    DatabaseError
+        If less than `NEEDED_BYTES` are free there.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < NEEDED_BYTES:
+        raise DatabaseError(
+            f"Only {free // 2**20} MB are free for the database in {folder}: free "
+            f"{NEEDED_BYTES // 2**20} MB, or set DATA_DIR to a larger disk."
+        )
 
 
 def _settings() -> str:
