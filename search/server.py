@@ -14,7 +14,8 @@ from typing import IO
 
 from ml.errors import DatabaseError
 from search.binaries import binaries
-from search.cluster import Cluster, require_space
+from search.cluster import Cluster
+from search.machine import require_space
 
 
 def server_url(folder: Path) -> str:

@@ -22,8 +22,9 @@ from ml.workspace import Workspace
 from search import index, takedown, verification
 from search.database import Database
 from search.load import load_bucket, loaded_fingerprints
+from search.proofs import Takedown, proof_path
 from search.similarity import similar_tracks
-from search.takedown import denied_tracks, lift_takedown, proof_path, take_down
+from search.takedown import denied_tracks, lift_takedown, take_down
 from search.tracks import upsert_tracks
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ def test_rows_of_a_load_under_way_are_waited_for_and_deleted(
     served: Database, catalogue: "Catalogue", registry: Registry, workspace: Workspace
 ) -> None:
     track, bucket = str(catalogue.frame["track_id"][0]), int(catalogue.frame["bucket"][0])
-    done: list[takedown.Takedown] = []
+    done: list[Takedown] = []
 
     def run() -> None:
         done.append(take_down(served, registry, workspace, track, "meanwhile"))
