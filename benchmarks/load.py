@@ -3,8 +3,7 @@
 The bare COPY gets its bytes ready-made and goes in one piece into a table of the same columns,
 constraints and primary key; `load_buckets` encodes them, checks the tracks, and commits a hundred
 buckets one by one. Both are timed by turns. Then the price of a track that comes later, into the
-live version's table with its index: its own rows alone, and its whole bucket anew, which is what
-`load_bucket` does.
+live version's table with its index: its own rows, as the pipeline does, and its whole bucket anew.
 """
 
 import argparse
@@ -24,7 +23,6 @@ from benchmarks.vectors import Vectors, draw_clips
 from search.database import Database, open_database
 from search.index import begin_version, build_index, retire
 from search.load import BucketLoad, Segments, encode_copy, load_bucket, load_buckets
-from search.queries import query
 from search.tracks import upsert_tracks
 
 GOAL, ROUNDS = 0.8, 3
@@ -121,9 +119,14 @@ def load_all(database: Database, buckets: list[Segments]) -> float:
 
 def load(database: Database, buckets: list[Segments]) -> None:
     """Load the buckets as the pipeline does."""
-    loads = (BucketLoad(number, rows, "benchmark") for number, rows in enumerate(buckets))
+    loads = (BucketLoad(number, rows, fingerprints(rows)) for number, rows in enumerate(buckets))
     for _ in load_buckets(database, 1, loads):
         pass
+
+
+def fingerprints(rows: Segments) -> dict[str, str]:
+    """Give every track the same one."""
+    return dict.fromkeys(rows.track_ids, "benchmark")
 
 
 def make_bare(database: Database) -> None:
@@ -182,7 +185,6 @@ def measure_addition(
     bucket = buckets[number]
     vectors = draw_clips(track + 1, per_track, seed=2)
     new = make_segments(np.array([track]), vectors, per_track)
-    alone = time_it(lambda: add(database, number, new))
     both = Segments(
         [*bucket.track_ids, *new.track_ids],
         np.concatenate([bucket.start_ms, new.start_ms]),
@@ -190,22 +192,14 @@ def measure_addition(
         np.concatenate([bucket.embeddings, new.embeddings]),
     )
 
+    def add() -> None:
+        load = BucketLoad(number, new, fingerprints(new), kept=fingerprints(bucket))
+        list(load_buckets(database, 1, [load]))
+
     def replace() -> None:
         load_bucket(database, 1, number, both, "benchmark, later")
 
-    return alone, time_it(replace)
-
-
-def add(database: Database, bucket: int, segments: Segments) -> None:
-    """Copy rows into the indexed table as they are."""
-    statement = query("copy_embeddings").format(partition=sql.Identifier("embeddings_v1"))
-    with (
-        database.transaction() as connection,
-        connection.cursor() as cursor,
-        cursor.copy(statement) as copy,
-    ):
-        for block in encode_copy(1, bucket, segments):
-            copy.write(block)
+    return time_it(add), time_it(replace)
 
 
 if __name__ == "__main__":

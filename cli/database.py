@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,6 +37,12 @@ def similar(
 
 def sql(
     command: Annotated[str, typer.Option("-c", help="Run this instead of a prompt.")] = "",
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "-f", exists=True, dir_okay=False, help="Run this file, up to its first error."
+        ),
+    ] = None,
 ) -> None:
     """Open psql on the database: SELECT * FROM similar_tracks('some id', 5)."""
     from search.database import open_database
@@ -44,6 +51,7 @@ def sql(
     environment = Environment()
     with open_database(environment.database_url, environment.root) as database:
         asked = ["-c", command] if command else []
+        asked += ["-v", "ON_ERROR_STOP=1", "-f", str(file)] if file else []
         # The address may hold a password, so it goes by the environment, not by the command line.
         address = {**os.environ, **database.variables}
         status = subprocess.run([psql_path(), *asked], env=address, check=False).returncode  # noqa: S603

@@ -13,7 +13,7 @@ from ml.errors import SoundalikeError
 from ml.workspace import Workspace
 
 if TYPE_CHECKING:
-    from search.takedown import Takedown
+    from search.proofs import Takedown
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +29,8 @@ def takedown(
 ) -> None:
     """Make a track unsearchable at once, delete what was made of it, and print the proof."""
     from search.database import open_database
-    from search.takedown import lift_takedown, proof_path, require_complete, take_down
+    from search.proofs import proof_path, require_complete
+    from search.takedown import lift_takedown, take_down
 
     if not undo and not reason.strip():
         raise SoundalikeError('Say why: soundalike takedown TRACK_ID --reason "..."')

@@ -23,7 +23,8 @@ def take_track_down(
     """Take a track down and show the proof, or with `undo` only lift it from the denylist."""
     import pandas as pd
 
-    from search.takedown import lift_takedown, proof_path, require_complete, take_down
+    from search.proofs import proof_path, require_complete
+    from search.takedown import lift_takedown, take_down
 
     workspace = services.workspace
     with services.open_database() as database:

@@ -25,12 +25,12 @@ import psycopg
 
 from ml.errors import DatabaseError
 from search.binaries import MAJOR, as_ordinary_user, binaries
+from search.machine import choose_settings, require_space
 
 logger = logging.getLogger(__name__)
 
 USER = "soundalike"
 PORT = 5432  # only names the socket file
-NEEDED_BYTES = 512 * 2**20  # a fresh data folder, its write-ahead log, and room to stop cleanly
 STALL_S = 120.0  # a start or recovery that logs nothing for so long has failed
 ORPHAN_S = 60.0  # how long processes of a killed server may hold its shared memory
 # Not tempfile.gettempdir(): every process must find the same socket, whatever its TMPDIR, and
@@ -80,7 +80,7 @@ class Cluster:
         DatabaseError
             If the server cannot be started; the message holds its own last words.
         """
-        self._check_space()
+        require_space(self.folder)
         if not self.data.exists():
             self._create()
         self._check_version()
@@ -116,7 +116,7 @@ class Cluster:
 
     def _start(self) -> None:
         self._prepare_socket_folder()
-        (self.data / "soundalike.conf").write_text(_settings())
+        (self.data / "soundalike.conf").write_text(choose_settings())
         self._drop_stale_locks()
         options = f"-c listen_addresses= -c port={PORT} -c unix_socket_directories="
         command = ["pg_ctl", "start", "-w", "-t", "86400", "-l", self.log.name]
@@ -203,14 +203,6 @@ class Cluster:
         reason = (telling or lines or ["no reason given"])[-1].strip()
         return f"{reason} (more in {self.log})"
 
-    def _check_space(self) -> None:
-        free = shutil.disk_usage(self.folder).free
-        if free < NEEDED_BYTES:
-            raise DatabaseError(
-                f"Only {free // 2**20} MB are free for the database in {self.folder}: free "
-                f"{NEEDED_BYTES // 2**20} MB, or set DATA_DIR to a larger disk."
-            )
-
     def _check_version(self) -> None:
         try:
             found = (self.data / "PG_VERSION").read_text().strip()
@@ -235,26 +227,3 @@ class Cluster:
             raise DatabaseError(
                 f"{folder} is open to other users or belongs to one: remove it and try again."
             )
-
-
-def _settings() -> str:
-    """Choose settings for this machine; ``ALTER SYSTEM`` overrides them."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-    # A parallel index build shares its graph through /dev/shm, which is small in containers.
-    shared = shutil.disk_usage("/dev/shm").free // 2**20 if Path("/dev/shm").exists() else 0  # noqa: S108
-    settings = {
-        "shared_buffers": f"{max(32, min(512, memory // 8))}MB",
-        "maintenance_work_mem": f"{max(64, min(512, memory // 8))}MB",
-        "effective_cache_size": f"{max(64, memory // 2)}MB",
-        "dynamic_shared_memory_type": "posix" if shared > 1024 else "mmap",
-        "work_mem": "16MB",
-        "max_wal_size": "2GB",
-        "wal_level": "minimal",  # nobody replicates this server; builds write less log
-        "max_wal_senders": "0",
-        "random_page_cost": "1.1",
-        "jit": "off",  # compiling costs more than a neighbour query
-        "log_startup_progress_interval": "1s",  # what `Cluster` waits by
-        "timezone": "'UTC'",
-        "log_timezone": "'UTC'",
-    }
-    return "".join(f"{name} = {value}\n" for name, value in settings.items())

@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow
 
 from ml.errors import DatabaseError
 from search import migrations
-from search.server import embedded_server
+from search.server import embedded_server, explained_space
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -161,7 +161,7 @@ def open_database(database_url: str | None, data_dir: Path) -> Iterator[Database
         database.connect_raw().close()  # the first failure is the one to tell
         yield database
     else:
-        with embedded_server(data_dir / "postgres") as url:
+        with embedded_server(data_dir / "postgres") as url, explained_space(data_dir / "postgres"):
             yield Database(url)
 
 

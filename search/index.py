@@ -70,7 +70,7 @@ def begin_version(database: Database, version: int, name: str, run_id: str) -> N
 
 
 def build_index(database: Database, version: int) -> bool:
-    """Build the HNSW index (m = 16, ef_construction = 128) after the load.
+    """Build the HNSW index (m = 24, ef_construction = 128) after the load.
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""Loading embeddings: one bucket at a time, replaced in one transaction by binary ``COPY``.
+"""Loading embeddings: one bucket at a time, in one transaction, by binary ``COPY``.
+
+Of a bucket, only the tracks that are new or changed are loaded; rows of tracks that have left go in
+the same transaction.
 
 A row's binary form has a fixed layout once its track id's length is fixed, so that a numpy
 structured array *is* the wire format, and rows never become Python objects. Format: "Binary
@@ -6,20 +9,20 @@ Format" under ``COPY`` in the PostgreSQL manual, and ``vector_send`` in pgvector
 dimension and zero, then float32), all big-endian.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from ml.errors import DatabaseError
 from search.database import Connection, Database, translated_errors
 from search.queries import query
 
 DIMENSION = 128
-CHUNK_ROWS = 8_000  # about 5 MB
+CHUNK_ROWS = 500  # the server takes one in while the next is encoded
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 
@@ -57,34 +60,43 @@ class Segments:
         return len(self.track_ids)
 
 
-class BucketLoad(NamedTuple):
-    """What a bucket is replaced by: its number, its rows, and what they were made from."""
+@dataclass(frozen=True)
+class BucketLoad:
+    """What a bucket is to hold.
+
+    Parameters
+    ----------
+    bucket : int
+        0 to 99.
+    segments : Segments
+        Rows of the tracks in `fingerprints`.
+    fingerprints : mapping of str to str
+        By track id, of what was embedded: the tracks that are loaded now.
+    kept : mapping of str to str
+        The same for tracks whose rows stay as they are; all other tracks leave the bucket.
+    """
 
     bucket: int
     segments: Segments
-    fingerprint: str
+    fingerprints: Mapping[str, str]
+    kept: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_bucket(
     database: Database, version: int, bucket: int, segments: Segments, fingerprint: str
 ) -> int:
-    """Replace a bucket of a version by these rows.
-
-    One transaction: a load that is killed leaves what was there before, and a query never sees a
-    part of it.
+    """Replace a whole bucket of a version by these rows; see `load_buckets`.
 
     Parameters
     ----------
-    database : Database
-        Migrated, with the tracks' metadata loaded.
-    version : int
-        A version begun by `search.index.begin_version`.
+    database, version
+        As for `load_buckets`.
     bucket : int
         0 to 99.
     segments : Segments
         All of the bucket's; none is allowed.
     fingerprint : str
-        Of what was embedded; see `loaded_fingerprints`.
+        Of what was embedded, the same for every track.
 
     Returns
     -------
@@ -94,60 +106,63 @@ def load_bucket(
     Raises
     ------
     DatabaseError
-        If a track is unknown or of another bucket, a vector is not of norm 1 (NaN included), a
-        segment comes twice, or the version was not begun.
+        As `load_buckets`.
     """
-    (rows,) = load_buckets(database, version, [BucketLoad(bucket, segments, fingerprint)])
+    fingerprints = dict.fromkeys(segments.track_ids, fingerprint)
+    (rows,) = load_buckets(database, version, [BucketLoad(bucket, segments, fingerprints)])
     return rows
 
 
 def load_buckets(database: Database, version: int, loads: Iterable[BucketLoad]) -> Iterator[int]:
-    """Replace buckets one after the other, each in a transaction, over one connection.
+    """Load buckets one after the other, each in a transaction, over one connection.
 
+    A load that is killed leaves what was there before, and a query never sees a part of it.
     Commits do not wait for the disk: what a crash of the server takes back is whole buckets, the
-    record that they were loaded included, and whatever comes after a load waits for all before it.
+    record of what they were loaded from included, and whatever comes after a load waits for all
+    before it.
 
     Parameters
     ----------
-    database, version
-        As for `load_bucket`.
+    database : Database
+        Migrated, with the tracks' metadata loaded.
+    version : int
+        A version begun by `search.index.begin_version`.
     loads : iterable of BucketLoad
         Taken one at a time, so that they may be computed meanwhile.
 
     Yields
     ------
     int
-        Rows in each bucket now.
+        Rows that each load brought.
 
     Raises
     ------
     DatabaseError
-        As `load_bucket`.
+        If a track is unknown or of another bucket, a vector is not of norm 1 (NaN included), a
+        segment comes twice, the version was not begun, or a track that is kept has been replaced
+        or removed meanwhile.
     """
     with translated_errors(), database.connect() as connection:
+        connection.execute(query("commit_without_waiting"))
+        connection.commit()
         for load in loads:
-            with connection.transaction():
-                rows = _replace(connection, version, load)
-            yield rows
+            yield _load(connection, version, load)
 
 
-def _replace(connection: Connection, version: int, load: BucketLoad) -> int:
-    bucket, segments, fingerprint = load
-    connection.execute(query("commit_without_waiting"))
-    distinct = sorted(set(segments.track_ids))
-    place = connection.execute(query("begin_bucket_load"), (version, bucket, distinct))
+def _load(connection: Connection, version: int, load: BucketLoad) -> int:
+    tracks = (Jsonb(dict(load.kept)), Jsonb(dict(load.fingerprints)))
+    with connection.pipeline():  # the transaction begins on the way: a round trip less
+        place = connection.execute(query("begin_bucket_load"), (version, load.bucket, *tracks))
     partition = sql.Identifier(place.fetchall()[0][0])
-    statement = query("copy_embeddings").format(partition=partition)
     with connection.cursor() as cursor:
-        with cursor.copy(statement) as copy:
-            for block in encode_copy(version, bucket, segments):
+        with cursor.copy(query("copy_embeddings").format(partition=partition)) as copy:
+            for block in encode_copy(version, load.bucket, load.segments):
                 copy.write(block)
-        rows = cursor.rowcount
-    connection.execute(query("finish_bucket_load"), (version, bucket, fingerprint, rows))
-    return rows
+        connection.commit()
+        return cursor.rowcount
 
 
-def loaded_fingerprints(database: Database, version: int) -> dict[int, str]:
+def loaded_fingerprints(database: Database, version: int) -> dict[int, dict[str, str]]:
     """Tell what each bucket of a version was loaded from.
 
     Parameters
@@ -159,8 +174,8 @@ def loaded_fingerprints(database: Database, version: int) -> dict[int, str]:
 
     Returns
     -------
-    dict of int to str
-        Fingerprint by bucket; a bucket whose fingerprint has not changed need not be loaded.
+    dict of int to dict of str to str
+        By bucket and track id; a track whose fingerprint has not changed need not be loaded.
 
     Raises
     ------
@@ -169,7 +184,7 @@ def loaded_fingerprints(database: Database, version: int) -> dict[int, str]:
     """
     with database.transaction() as connection:
         rows = connection.execute(query("loaded_fingerprints"), (version,)).fetchall()
-    return {int(bucket): str(fingerprint) for bucket, fingerprint in rows}
+    return {int(bucket): dict(fingerprints) for bucket, fingerprints in rows}
 
 
 def encode_copy(version: int, bucket: int, segments: Segments) -> Iterator[bytes]:

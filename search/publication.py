@@ -15,10 +15,11 @@ from ml.splits import N_BUCKETS
 from ml.workspace import Workspace
 from search.database import Database
 from search.index import active_version, begin_version, build_index, list_models
+from search.recall import RecallReport
 from search.switching import activate_whole
 from search.takedown import denied_tracks
 from search.tracks import TrackCounts, upsert_tracks
-from search.verification import RecallReport, mark_verified, measure_recall
+from search.verification import mark_verified, measure_recall
 from search.windows import DEFAULT_WINDOWS, WindowLoad, WindowSettings, load_windows
 
 INDEX_RECORD = "index"

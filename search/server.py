@@ -15,6 +15,7 @@ from typing import IO
 from ml.errors import DatabaseError
 from search.binaries import binaries
 from search.cluster import Cluster
+from search.machine import require_space
 
 
 def server_url(folder: Path) -> str:
@@ -94,6 +95,27 @@ def embedded_server(folder: Path) -> Iterator[str]:
             with _start_lock(cluster.folder):
                 if _is_last(users):
                     cluster.stop()
+
+
+@contextmanager
+def explained_space(folder: Path) -> Iterator[None]:
+    """Tell of a full disk when work on the server of `folder` fails within the ``with`` block.
+
+    A server whose disk is full may say so, or may go down without a word.
+
+    Raises
+    ------
+    DatabaseError
+        In place of the same error, if so little space is left that the server would not start.
+    """
+    try:
+        yield
+    except DatabaseError as error:
+        try:
+            require_space(folder)
+        except DatabaseError as shortage:
+            raise DatabaseError(f"{str(error).rstrip('.')}. {shortage}") from error
+        raise
 
 
 @contextmanager

@@ -6,12 +6,7 @@ harmless when repeated, so a takedown that was killed is simply run again. Postg
 of deleted rows after its next vacuum.
 """
 
-import json
-import logging
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import UTC
 from typing import Any
 
 from psycopg import Connection
@@ -20,70 +15,17 @@ from ml.errors import SoundalikeError
 from ml.registry import Registry
 from ml.removal import find_remains, remove_audio, remove_rows
 from ml.splits import hash_track
-from ml.storage import replace_file, sweep_temporaries
 from ml.workspace import Workspace
 from search.database import Database
+from search.proofs import (
+    Check,
+    Takedown,
+    earlier_deletions,
+    note_deletions,
+    now_in_utc,
+    write_proof,
+)
 from search.queries import query
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Deletion:
-    """What was deleted in one place.
-
-    Parameters
-    ----------
-    place : str
-        A file, table, model version or artifact.
-    count : int
-        Rows or files.
-    at : str
-        When, ISO 8601 in UTC.
-    """
-
-    place: str
-    count: int
-    at: str
-
-
-@dataclass(frozen=True)
-class Check:
-    """What was looked at afterwards, and whether nothing was found there."""
-
-    check: str
-    passed: bool
-    found: str
-    at: str
-
-
-@dataclass
-class Takedown:
-    """The proof of a takedown.
-
-    Parameters
-    ----------
-    track_id, digest, reason : str
-        Which track, its digest, and why in this call's words.
-    denied_at : str
-        Since when it has been on the denylist, ISO 8601.
-    deletions : list of Deletion
-        By this call and by earlier ones, in their order.
-    checks : list of Check
-        Made by this call, after its deletions.
-    """
-
-    track_id: str
-    digest: str
-    reason: str
-    denied_at: str
-    deletions: list[Deletion] = field(default_factory=list)
-    checks: list[Check] = field(default_factory=list)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every check was made and found nothing."""
-        return bool(self.checks) and all(check.passed for check in self.checks)
 
 
 def take_down(
@@ -107,7 +49,7 @@ def take_down(
     Returns
     -------
     Takedown
-        As written; see `proof_path`.
+        As written; see `search.proofs.proof_path`.
 
     Raises
     ------
@@ -120,29 +62,13 @@ def take_down(
         row = connection.execute(query("deny_track"), (track_id, reason)).fetchone()
     since = row[0].astimezone(UTC).isoformat() if row else ""
     proof = Takedown(track_id, hash_track(track_id), reason, since)
-    proof.deletions += _earlier_deletions(workspace, track_id)
+    proof.deletions += earlier_deletions(workspace, track_id)
     for delete in (_delete_rows, _delete_audio, _delete_embeddings, _delete_artifacts):
-        _note(proof, delete(database, registry, workspace, track_id))
-        _write(workspace, proof)
+        note_deletions(proof, delete(database, registry, workspace, track_id))
+        write_proof(workspace, proof)
     proof.checks += _check(database, registry, workspace, track_id)
-    _write(workspace, proof)
+    write_proof(workspace, proof)
     return proof
-
-
-def require_complete(proof: Takedown) -> None:
-    """Refuse a takedown that left something.
-
-    Raises
-    ------
-    SoundalikeError
-        If a check found something; repeating the takedown removes it.
-    """
-    failed = [f"{check.check} (found: {check.found})" for check in proof.checks if not check.passed]
-    if failed:
-        raise SoundalikeError(
-            f"The takedown of {proof.track_id} is not complete: {'; '.join(failed)}. "
-            "End other runs of the pipeline, and run the takedown again."
-        )
 
 
 def lift_takedown(database: Database, track_id: str) -> bool:
@@ -194,11 +120,6 @@ def denied_tracks(database: Database) -> frozenset[str]:
         return frozenset(row[0] for row in connection.execute(query("denied_tracks")))
 
 
-def proof_path(workspace: Workspace, track_id: str) -> Path:
-    """Name the file of a track's proof."""
-    return workspace.root / "takedowns" / f"{hash_track(track_id)}.json"
-
-
 def _delete_rows(_d: Database, _r: Registry, workspace: Workspace, track_id: str) -> dict[str, int]:
     return remove_rows(workspace, track_id)
 
@@ -235,7 +156,7 @@ def _check(
         segments = _ask(connection, "count_track_embeddings", track_id)
     remains = find_remains(workspace, track_id)
     artifacts = registry.find_artifacts(track_id, hash_track(track_id))
-    now = _now()
+    now = now_in_utc()
     return [
         Check("on the denylist", denied, "yes" if denied else "no", now),
         Check("not searchable", not findable, "findable" if findable else "none", now),
@@ -248,25 +169,3 @@ def _check(
 def _ask(connection: Connection[Any], name: str, track_id: str) -> Any:  # noqa: ANN401 (one value of any type)
     row = connection.execute(query(name), (track_id,)).fetchone()
     return row[0] if row else None
-
-
-def _note(proof: Takedown, deleted: Mapping[str, int]) -> None:
-    proof.deletions += [Deletion(place, count, _now()) for place, count in deleted.items()]
-
-
-def _earlier_deletions(workspace: Workspace, track_id: str) -> list[Deletion]:
-    path = proof_path(workspace, track_id)
-    if not path.exists():
-        return []
-    return [Deletion(**row) for row in json.loads(path.read_bytes())["deletions"]]
-
-
-def _write(workspace: Workspace, proof: Takedown) -> None:
-    answer = asdict(proof) | {"complete": proof.complete}
-    with replace_file(proof_path(workspace, proof.track_id)) as file:
-        file.write(json.dumps(answer, indent=2, ensure_ascii=False).encode())
-    sweep_temporaries(proof_path(workspace, proof.track_id).parent)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

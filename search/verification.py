@@ -1,11 +1,6 @@
-"""How well the index finds what an exact search finds.
-
-On clustered data an approximate index fails by whole queries: the mean recall may look well while
-some queries find nothing right. So both are measured, and both must be good.
-"""
+"""Measuring how well the index finds what an exact search finds."""
 
 import time
-from dataclasses import dataclass
 
 import numpy as np
 from psycopg import sql
@@ -14,94 +9,9 @@ from ml.errors import DatabaseError
 from search.database import Connection, Database
 from search.index import active_version
 from search.queries import query
+from search.recall import RecallReport
 
-MINIMUM_RECALL = 0.98
-MAXIMUM_MISSED = 1e-3  # share of queries
-REINDEX_SHARE = 0.1  # of deleted rows, from which on the index is worth building anew
-LARGEST_EF_SEARCH = 1000  # that pgvector takes
 TIE = 1e-6  # two neighbours at distances closer than this are equally right
-
-
-@dataclass(frozen=True)
-class RecallReport:
-    """Recall of a version's index over a sample of its own segments.
-
-    Parameters
-    ----------
-    recall : float
-        Mean share of the `k` true nearest segments that the index found, 0 to 1.
-    missed : int
-        Queries of which it found none.
-    queries : int
-        Size of the sample.
-    k : int
-        Neighbours asked for.
-    ef_search : int
-        The search's breadth, ``hnsw.ef_search``: what the SQL function `search_breadth` gives for
-        `k` tracks, as in every search.
-    p50_ms, p95_ms : float
-        Time of an indexed query, as the client sees it, milliseconds.
-    rows : int
-        Segments in the version.
-    version : int
-        The version.
-    deleted : int
-        Rows deleted since its index was built.
-    """
-
-    recall: float
-    missed: int
-    queries: int
-    k: int
-    ef_search: int
-    p50_ms: float
-    p95_ms: float
-    rows: int
-    version: int = 0
-    deleted: int = 0
-
-    @property
-    def passed(self) -> bool:
-        """Whether the version may serve."""
-        return self.recall >= MINIMUM_RECALL and self.missed <= MAXIMUM_MISSED * self.queries
-
-    @property
-    def needs_reindex(self) -> bool:
-        """Whether to build the index anew: a tenth is deleted, or deletions may be to blame."""
-        worn = self.deleted >= REINDEX_SHARE * (self.rows + self.deleted)
-        return self.deleted > 0 and (worn or not self.passed)
-
-    @property
-    def verdict(self) -> str:
-        """How good the index is; where it falls short, what to do."""
-        found = (
-            f"recall@{self.k} is {self.recall:.4f} and {self.missed} of {self.queries} queries "
-            f"are wholly missed, with ef_search = {self.ef_search}"
-        )
-        advice = (
-            f" {self.deleted:,} rows were deleted since it was built: build it anew "
-            f"(`soundalike models reindex {self.version}`)."
-            if self.needs_reindex
-            else ""
-        )
-        if self.passed:
-            return f"The index is good: {found}.{advice}"
-        if advice:
-            return f"The index is not good enough any more: {found}.{advice}"
-        return (
-            f"The index is not good enough: {found}; needed are {MINIMUM_RECALL} and at most one "
-            f"in 1000. {self._remedy}"
-        )
-
-    @property
-    def _remedy(self) -> str:
-        if self.ef_search < LARGEST_EF_SEARCH:
-            wider = min(LARGEST_EF_SEARCH, 2 * self.ef_search)
-            return (
-                "Raise soundalike.ef_search (ALTER DATABASE ... SET soundalike.ef_search = "
-                f"{wider}) and measure again."
-            )
-        return "Raise ef_construction and m in index_model, and build the index again."
 
 
 def measure_recall(

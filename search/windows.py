@@ -55,9 +55,11 @@ class WindowLoad:
     """What a load did."""
 
     buckets_embedded: int = 0
+    """Buckets of which something changed: tracks came, changed or left."""
     buckets_unchanged: int = 0
+    tracks_embedded: int = 0
     windows: int = 0
-    """Windows in the buckets embedded now."""
+    """Windows of the tracks embedded now."""
     seconds: float = 0.0
 
 
@@ -72,7 +74,7 @@ def load_windows(
 ) -> WindowLoad:
     """Embed the windows of some buckets and load them under a model version.
 
-    A bucket whose tracks have not changed since it was loaded with these settings is left alone.
+    A track that has not changed since it was loaded with these settings is left alone.
 
     Parameters
     ----------
@@ -104,12 +106,16 @@ def load_windows(
     def embed_changed() -> Iterator[BucketLoad]:
         for bucket in track_progress(buckets, len(buckets), "buckets loaded", logger):
             members = by_bucket.get(bucket, tracks.iloc[:0])
-            fingerprint = _fingerprint(members, settings)
-            if loaded.get(bucket) == fingerprint:
+            wanted, held = _fingerprints(members, settings), loaded.get(bucket)
+            if wanted == held:
                 load.buckets_unchanged += 1
                 continue
-            segments = embed_windows(encoder, store, members, settings)
-            yield BucketLoad(bucket, segments, fingerprint)
+            kept = dict(wanted.items() & (held or {}).items())
+            changed = members[~members["track_id"].isin(kept)]
+            segments = embed_windows(encoder, store, changed, settings)
+            load.tracks_embedded += len(changed)
+            new = {track: wanted[track] for track in wanted.keys() - kept.keys()}
+            yield BucketLoad(bucket, segments, new, kept)
 
     for rows in load_buckets(database, version, embed_changed()):
         load.windows += rows
@@ -184,7 +190,10 @@ def _hop(samples: int, settings: WindowSettings) -> int:
     return max(round(settings.window_hop_s * SAMPLE_RATE), thinned)
 
 
-def _fingerprint(tracks: pd.DataFrame, settings: WindowSettings) -> str:
-    rows = sorted(zip(tracks["track_id"], tracks["content"], strict=True))
+def _fingerprints(tracks: pd.DataFrame, settings: WindowSettings) -> dict[str, str]:
+    """Fingerprint what is embedded of each track: its sound, and where its windows lie."""
     placing = (settings.window_hop_s, settings.max_windows)
-    return hashlib.sha256(repr((placing, rows)).encode()).hexdigest()[:16]
+    return {
+        track_id: hashlib.sha256(repr((placing, content)).encode()).hexdigest()[:16]
+        for track_id, content in zip(tracks["track_id"], tracks["content"], strict=True)
+    }

@@ -4,22 +4,18 @@
 SELECT begin_model(%s, %s, %s);
 
 -- name: begin_bucket_load
-SELECT begin_bucket_load(%s, %s, %s);
+SELECT begin_bucket_load(%s, %s, %s, %s);
 
 -- name: commit_without_waiting
--- For this transaction: a crash may undo it as a whole, and it is simply done again.
-SET LOCAL synchronous_commit = off;
+-- On this connection: a crash may undo a load as a whole, and it is simply done again.
+SET synchronous_commit = off;
 
 -- name: copy_embeddings
 COPY {partition} (model_version, track_id, bucket, start_ms, end_ms, embedding)
 FROM STDIN (FORMAT BINARY);
 
--- name: finish_bucket_load
--- In the transaction of the rows: the bucket and what it was loaded from change together.
-INSERT INTO bucket_loads (model_version, bucket, fingerprint, segments) VALUES (%s, %s, %s, %s);
-
 -- name: loaded_fingerprints
-SELECT bucket, fingerprint FROM bucket_loads WHERE model_version = %s ORDER BY bucket;
+SELECT bucket, fingerprints FROM bucket_loads WHERE model_version = %s ORDER BY bucket;
 
 -- name: build_index
 SELECT index_model(%s);

@@ -69,6 +69,17 @@ def test_sql_runs_a_command(finished: "Home") -> None:
     assert finished.run("soundalike", "sql", "-c", "SELECT 1 / 0").returncode != 0
 
 
+def test_sql_runs_a_file_up_to_its_first_error(finished: "Home", tmp_path: Path) -> None:
+    questions = Path(__file__).parents[3] / "docs" / "questions.sql"
+    done = finished.run("soundalike", "sql", "-f", str(questions))
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count(" rows)") == 5
+    (tmp_path / "wrong.sql").write_text("SELECT 1 / 0; SELECT 'went on';")
+    done = finished.run("soundalike", "sql", "-f", str(tmp_path / "wrong.sql"))
+    assert done.returncode != 0
+    assert "went on" not in done.stdout
+
+
 def test_exported_encoder_is_evaluated_on_any_catalogue(finished: "Home", tmp_path: Path) -> None:
     folder, report = tmp_path / "encoder", tmp_path / "rows.json"
     answer = parse(finished.run("soundalike", "export", str(folder), "--json"))

@@ -99,6 +99,6 @@ def test_recall_of_the_active_version_is_measured_by_job(home: "Home") -> None:
     assert run.success
     (output,) = [e for e in run.all_events if e.is_successful_output]
     metadata = output.step_output_data.metadata
-    assert float(str(metadata["ef_search"].value)) >= 100
+    assert metadata["ef_search"].value == 100  # the least: eleven tracks have 22 windows
     assert float(str(metadata["recall"].value)) >= 0.98
     assert {"p50_ms", "p95_ms", "missed", "queries", "verdict", "needs_reindex"} <= set(metadata)

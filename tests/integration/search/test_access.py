@@ -34,7 +34,7 @@ WRITES = {
     "retire": "SELECT retire_models()",
     "activate": "SELECT activate_model(1)",
     "takedown": "SELECT deny_track('x', 'y')",
-    "load": "SELECT begin_bucket_load(1, 1, '{}')",
+    "load": "SELECT begin_bucket_load(1, 1, '{}', '{}')",
     "make": "CREATE TABLE mine (x integer)",
     "drop": "DROP TABLE tracks",
     "role": "CREATE ROLE mine",

@@ -1,6 +1,10 @@
-"""Every query of `docs/sql.md` runs, for an analyst, and nothing that analysts have is left out."""
+"""Every query of `docs/sql.md` runs, for an analyst, and nothing that analysts have is left out.
+
+So do the five questions of `docs/questions.sql`.
+"""
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +14,15 @@ from psycopg.conninfo import make_conninfo
 
 from search.access import add_login
 from search.database import Database
+from search.server import psql_path
 from search.switching import activate_whole
 from tests.integration.search.conftest import Catalogue, make_catalogue, make_frame
 
 if TYPE_CHECKING:
     from tests.integration.conftest import CopyDatabase
 
-TEXT = (Path(__file__).parents[3] / "docs" / "sql.md").read_text()
+DOCS = Path(__file__).parents[3] / "docs"
+TEXT = (DOCS / "sql.md").read_text()
 QUERIES = re.findall(r"```sql\n(.*?)```", TEXT, re.DOTALL)
 GENRES = ("rock", "folk", "ambient", "jazz", "hip hop", "electronic")
 
@@ -66,3 +72,12 @@ def test_documentation_names_all_that_analysts_have(analyst: Database) -> None:
     inner = {"resolve_version", "kept_models"}
     headings = set(re.findall(r"^### (\w+)", TEXT, re.MULTILINE))
     assert headings == {name for (name,) in rows} - inner
+
+
+def test_every_question_is_answered(analyst: Database) -> None:
+    options = ["-X", "-v", "ON_ERROR_STOP=1", "-f", str(DOCS / "questions.sql")]
+    command = [str(psql_path()), *options, analyst.url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert re.findall(r"\((\d+) rows?\)", done.stdout) == ["5"] * 5

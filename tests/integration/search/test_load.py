@@ -12,7 +12,7 @@ import pytest
 from ml.errors import DatabaseError
 from search import index
 from search.database import Database
-from search.load import Segments, load_bucket, loaded_fingerprints
+from search.load import BucketLoad, Segments, load_bucket, load_buckets, loaded_fingerprints
 from search.tracks import upsert_tracks
 
 if TYPE_CHECKING:
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 KILLED = """
 import os, signal, sys
+import psycopg
 import search.load as load
 from search.database import Database
 import numpy as np
-def encode_and_die(*arguments, whole=load.encode_copy):
-    *most, last = whole(*arguments)
-    yield from most
-    os.kill(os.getpid(), signal.SIGKILL)
-load.encode_copy = encode_and_die
+def write_or_die(copy, block, write=psycopg.Copy.write):
+    if block == load.TRAILER:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(copy, block)
+psycopg.Copy.write = write_or_die
 n = 30_000
 e = np.zeros((n, 128), np.float32)
 e[:, 0] = 1
@@ -94,12 +95,55 @@ def test_load_remembers_fingerprints(begun: Database, first: tuple[int, Segments
     bucket, segments = first
     none = Segments([], segments.start_ms[:0], segments.end_ms[:0], segments.embeddings[:0])
     empty = 99 if bucket != 99 else 98
+    tracks = set(segments.track_ids)
     load_bucket(begun, 1, bucket, segments, "a")
     assert load_bucket(begun, 1, empty, none, "none") == 0
-    assert loaded_fingerprints(begun, 1) == {bucket: "a", empty: "none"}
+    assert loaded_fingerprints(begun, 1) == {bucket: dict.fromkeys(tracks, "a"), empty: {}}
     load_bucket(begun, 1, bucket, segments, "b")
-    assert loaded_fingerprints(begun, 1) == {bucket: "b", empty: "none"}
+    assert loaded_fingerprints(begun, 1) == {bucket: dict.fromkeys(tracks, "b"), empty: {}}
     assert loaded_fingerprints(begun, 2) == {}
+
+
+def row_places(database: Database) -> dict[str, set[str]]:
+    """Tell where each track's rows lie in the table: a row that is written again lies elsewhere."""
+    statement = "SELECT track_id, array_agg(ctid::text) FROM embeddings GROUP BY 1"
+    with database.transaction() as connection:
+        rows = connection.execute(statement).fetchall()
+    return {track: set(places) for track, places in rows}
+
+
+def test_load_touches_the_rows_of_changed_tracks_only(
+    begun: Database, catalogue: "Catalogue", first: tuple[int, Segments]
+) -> None:
+    bucket, segments = first
+    _, changed, *kept = sorted(set(segments.track_ids))
+    assert kept
+    load_bucket(begun, 1, bucket, segments, "a")
+    before = row_places(begun)
+    again = catalogue.segments([changed])
+    unchanged = dict.fromkeys(kept, "a")
+    load = BucketLoad(bucket, again, {changed: "b"}, kept=unchanged)
+    assert list(load_buckets(begun, 1, [load])) == [len(again)]
+    assert loaded_fingerprints(begun, 1) == {bucket: {**unchanged, changed: "b"}}
+    after = row_places(begun)
+    assert set(after) == {changed, *kept}
+    assert {track: after[track] for track in kept} == {track: before[track] for track in kept}
+    assert not after[changed] & before[changed]
+    assert len(after[changed]) == len(again)
+
+
+def test_load_refuses_to_keep_what_was_replaced_meanwhile(
+    begun: Database, catalogue: "Catalogue", first: tuple[int, Segments]
+) -> None:
+    bucket, segments = first
+    one, *kept = sorted(set(segments.track_ids))
+    load_bucket(begun, 1, bucket, segments, "a")
+    load = BucketLoad(bucket, catalogue.segments([one]), {one: "b"}, dict.fromkeys(kept, "a"))
+    load_bucket(begun, 1, bucket, segments, "by another run")
+    before = contents(begun)
+    with pytest.raises(DatabaseError, match=r"something else meanwhile \(.*run this one again"):
+        list(load_buckets(begun, 1, [load]))
+    assert contents(begun) == before
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, 2.0])
@@ -114,7 +158,7 @@ def test_load_refuses_what_is_no_unit_vector(
     with pytest.raises(DatabaseError, match=r"norm_1|NaN|infinite"):
         load_bucket(begun, 1, bucket, replace(segments, embeddings=embeddings), "bad")
     assert contents(begun) == before
-    assert loaded_fingerprints(begun, 1) == {bucket: "good"}
+    assert set(loaded_fingerprints(begun, 1)[bucket].values()) == {"good"}
 
 
 def test_load_refuses_a_segment_that_comes_twice(
@@ -153,7 +197,7 @@ def test_load_killed_before_its_end_leaves_what_was_there(
     command = [sys.executable, "-c", KILLED, begun.url, str(bucket), str(segments.track_ids[0])]
     assert subprocess.run(command, check=False).returncode == -9
     assert contents(begun) == before
-    assert loaded_fingerprints(begun, 1) == {bucket: "whole"}
+    assert set(loaded_fingerprints(begun, 1)[bucket].values()) == {"whole"}
     assert load_bucket(begun, 1, bucket, segments, "again") == len(segments)
 
 

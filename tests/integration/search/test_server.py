@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -230,10 +231,53 @@ def test_server_refuses_a_folder_that_is_not_its_own(fresh: Path) -> None:
         embedded_server(fresh).__enter__()
 
 
-def test_server_asks_for_disk_space(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "NEEDED_BYTES", 2**60)
-    with pytest.raises(DatabaseError, match=r"Only \d+ MB are free"):
-        embedded_server(fresh).__enter__()
+# In a namespace of mounts of its own: the disk is a memory of that size, and gone with the process.
+ON_A_DISK = """
+import shutil, subprocess, sys
+from pathlib import Path
+from ml.errors import DatabaseError
+from search.database import open_database
+folder, size, statement = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+folder.mkdir(parents=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}m", "tmpfs", folder], check=True)
+try:
+    with open_database(None, folder) as database:
+        database.migrate()
+        used = shutil.disk_usage(folder).used // 2**20 + 3
+        subprocess.run(["mount", "-o", f"remount,size={used}m", folder], check=True)
+        with database.transaction() as connection:
+            connection.execute(statement)
+except DatabaseError as error:
+    sys.stdout.write(str(error))
+"""
+FILLS = {
+    "a table": "CREATE TABLE large AS SELECT repeat('x', 1000) FROM generate_series(1, 100000)",
+    "the log": "UPDATE tracks SET title = title; INSERT INTO denylist"
+    " SELECT n::text, 'x' FROM generate_series(1, 300000) n",
+}
+
+
+def run_on_a_disk(folder: Path, megabytes: int, statement: str) -> str:
+    """Run a statement on a disk of which three megabytes are left; what the user is told."""
+    command = ["unshare", "--map-root-user", "--mount", sys.executable, "-c", ON_A_DISK]
+    if subprocess.run([*command[:3], "true"], check=False, capture_output=True).returncode:
+        pytest.skip("This system allows no namespaces, so that no small disk can be made.")
+    arguments = [str(folder), str(megabytes), statement]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_server_asks_for_disk_space(fresh: Path) -> None:
+    said = run_on_a_disk(fresh, 64, "SELECT 1")
+    assert re.fullmatch(r"Only \d\d MB are free .* or set DATA_DIR to a larger disk\.", said)
+
+
+@pytest.mark.parametrize("filled", FILLS)
+def test_disk_that_fills_up_is_one_clear_line(fresh: Path, filled: str) -> None:
+    said = run_on_a_disk(fresh, 700, FILLS[filled])
+    assert re.fullmatch(r".*\. Only \d MB are free .* or set DATA_DIR to a larger disk\.", said)
+    assert "\n" not in said
 
 
 def test_server_tells_why_it_does_not_start(folder: Path) -> None:

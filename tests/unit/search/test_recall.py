@@ -2,7 +2,7 @@
 
 import pytest
 
-from search.verification import RecallReport
+from search.recall import RecallReport
 
 
 def make_report(recall: float, missed: int, queries: int = 1000) -> RecallReport:
