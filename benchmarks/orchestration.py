@@ -30,12 +30,13 @@ IMPORTS = ("orchestration.definitions", "orchestration.preload")
 # What `refresh` and `extend` call, without an orchestrator.
 PLAIN = """
 import sys
+from ml.candidacy import evaluate_candidates
 from ml.catalog import read_catalog
 from ml.clips import extract_clips
 from ml.collection import Collection
 from ml.development import develop_baseline, develop_convnet
 from ml.environment import Environment
-from ml.promotion import evaluate_candidates, judge_candidate, promote_candidate
+from ml.promotion import judge_candidate, promote_candidate
 from ml.registry import Registry
 from ml.splits import split_tracks
 from ml.workspace import Workspace

@@ -15,7 +15,7 @@ from orchestration.partitions import BUCKETS
 from orchestration.resources import Services
 
 if TYPE_CHECKING:  # torch takes seconds to import, and only the steps that use it should pay
-    from ml.promotion import Evaluation
+    from ml.candidacy import Evaluation
     from ml.training.settings import TrainingSettings
 
 GROUP = "modelling"
@@ -113,7 +113,7 @@ def convnet_model(config: ConvNetConfig, services: Services) -> Materialized:
     group_name=GROUP,
     owners=OWNERS,
     kinds={"numpy", "mlflow"},
-    code_version="1",
+    code_version="2",
 )
 @explain_failures
 def evaluation(services: Services) -> Materialized:
@@ -121,7 +121,7 @@ def evaluation(services: Services) -> Materialized:
 
     Every encoder on the same clips of the validation and of the test tracks.
     """
-    from ml.promotion import LISTENING, evaluate_candidates
+    from ml.candidacy import LISTENING, evaluate_candidates
 
     registry = services.open_registry()
     result = evaluate_candidates(services.workspace, registry)

@@ -5,13 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ml.candidacy import SETTINGS, evaluate_candidates
 from ml.errors import RegistryError, SoundalikeError
-from ml.promotion import (
-    SETTINGS,
-    evaluate_candidates,
-    judge_candidate,
-    promote_candidate,
-)
+from ml.promotion import judge_candidate, promote_candidate
 from ml.registry import ROLLED_BACK_TAG
 from ml.workspace import Workspace
 

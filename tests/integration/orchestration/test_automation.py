@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
+import soundfile
 
 from ml.snapshot import EVALUATED, INDEXED, TRAINED
 from orchestration.automation.triggers import catalogue_changes, weekly_refresh
@@ -91,8 +92,8 @@ def test_catalogue_that_nobody_looked_at_is_confirmed(home: "Home") -> None:
 
 
 def test_added_track_is_found_without_training(home: "Home") -> None:
-    source = home.manifest.parent / "tone_000.wav"
-    shutil.copy(source, home.manifest.parent / "new.wav")
+    samples, rate = soundfile.read(home.manifest.parent / "tone_000.wav")
+    soundfile.write(home.manifest.parent / "new.wav", samples[::-1], rate)  # no duplicate
     new = {"track_id": "new_0", "path": "new.wav", "title": "New", "genre": "rise"}
     edit(home, lambda rows: [*rows, rows[0] | new])
     request = look(home)
