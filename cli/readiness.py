@@ -2,6 +2,7 @@
 
 import json
 import socket
+from typing import Any
 from urllib.request import Request, urlopen
 
 from ml.errors import SoundalikeError
@@ -20,6 +21,21 @@ def listens(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
+def ask_dagster(port: int, query: str) -> dict[str, Any]:
+    """Ask the Dagster page at a port in GraphQL.
+
+    Raises
+    ------
+    OSError
+        It does not answer yet.
+    """
+    body = json.dumps({"query": query}).encode()
+    request = Request(f"http://{HOST}:{port}/graphql", body, {"Content-Type": "application/json"})
+    with urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
+        data: dict[str, Any] = json.load(answer)["data"]
+    return data
+
+
 def has_definitions(port: int) -> bool:
     """Tell whether the Dagster page at a port has loaded our assets and jobs.
 
@@ -30,11 +46,8 @@ def has_definitions(port: int) -> bool:
     SoundalikeError
         They could not be loaded.
     """
-    body = json.dumps({"query": LOCATIONS}).encode()
-    request = Request(f"http://{HOST}:{port}/graphql", body, {"Content-Type": "application/json"})
     try:
-        with urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
-            entries = json.load(answer)["data"]["workspaceOrError"].get("locationEntries", [])
+        entries = ask_dagster(port, LOCATIONS)["workspaceOrError"].get("locationEntries", [])
     except OSError:
         return False
     for entry in entries:

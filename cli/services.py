@@ -16,6 +16,7 @@ import typer
 
 from cli.output import console
 from cli.readiness import HOST, has_definitions, listens
+from cli.watching import SCHEDULE, SENSOR, watch_catalogue
 from ml.environment import Environment
 from ml.errors import SoundalikeError
 
@@ -67,10 +68,18 @@ def dev(
     Registry(environment.tracking_uri, environment.root / "mlflow")
     with open_database(environment.database_url, environment.root) as database:
         database.migrate()
-        serve(services, environment.root / "logs")
+        serve(services, environment.root / "logs", lambda: _watch(dagster_port))
 
 
-def serve(services: list[Service], logs: Path) -> None:
+def _watch(port: int) -> None:
+    watch_catalogue(port)
+    console.print(
+        f"The catalogue is watched: what changes in it is run. Switch {SENSOR} and {SCHEDULE} off "
+        "in the Dagster page (Automation) to decide by yourself."
+    )
+
+
+def serve(services: list[Service], logs: Path, then: Callable[[], None] = lambda: None) -> None:
     """Start services, say where they are, and stop them all on Ctrl-C or when one ends.
 
     Parameters
@@ -79,6 +88,8 @@ def serve(services: list[Service], logs: Path) -> None:
         To start.
     logs : Path
         Folder for what they print.
+    then : callable
+        What to do once they are ready.
 
     Raises
     ------
@@ -96,6 +107,7 @@ def serve(services: list[Service], logs: Path) -> None:
         for service in services:
             if service.port:
                 console.print(f"{service.name:>8}  http://{HOST}:{service.port}")
+        then()
         console.print(f"Logs are in {logs}. Ctrl-C stops everything.")
         while True:
             _require_running(processes, logs)

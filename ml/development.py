@@ -16,18 +16,24 @@ from ml.baseline import BaselineSettings, fit_baseline
 from ml.collection import Collection
 from ml.embedding import read_batches
 from ml.encoders import DESCRIPTION_FILE, Encoder, save_encoder
+from ml.errors import TrainingError
 from ml.provenance import describe_environment
 from ml.registry import Registry, TrainingRun
 from ml.training.checkpoints import remove_checkpoint
 from ml.training.hardware import Hardware
 from ml.training.session import plot_history, train_convnet
 from ml.training.settings import TrainingSettings
+from ml.training.validation import Report
 from ml.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
 CODE_VERSION = "2"
 """Raised when the same settings and clips would give another model."""
+
+
+class TrainingStopped(TrainingError):  # noqa: N818 (nothing went wrong)
+    """Whoever watches a training has seen enough of it."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,9 @@ def develop_convnet(
     workspace: Workspace,
     registry: Registry,
     hardware: Hardware | None = None,
+    *,
+    parent: str = "",
+    watch: Report | None = None,
 ) -> Model:
     """Train a ConvNet on training tracks, select it on validation tracks; or find it.
 
@@ -91,21 +100,36 @@ def develop_convnet(
         Keeps the record of the run.
     hardware : Hardware, optional
         What to train on; no part of the model's fingerprint.
+    parent : str
+        Run that this one is part of, such as a sweep's.
+    watch : callable, optional
+        Sees the metrics of each epoch, after they were recorded; may raise `TrainingStopped`.
 
     Returns
     -------
     Model
+
+    Raises
+    ------
+    TrainingStopped
+        The watcher has stopped it; nothing of it is kept but the record of its run.
     """
     hardware = hardware or Hardware()
     training, validation = collection.of("train"), collection.of("validation")
 
     def train(run: TrainingRun, checkpoints: Path) -> Encoder:
         run.log_params({"hardware": asdict(hardware)})
+
+        def report(metrics: Mapping[str, float], epoch: int) -> None:
+            run.log_metrics(metrics, epoch)
+            if watch:
+                watch(metrics, epoch)
+
         encoder = train_convnet(
             training,
             validation,
             settings,
-            run.log_metrics,
+            report,
             note=run.log_tags,
             hardware=hardware,
             folder=checkpoints,
@@ -113,7 +137,8 @@ def develop_convnet(
         run.log_figure(plot_history(registry.read_history(run.run_id)), "history")
         return encoder
 
-    return _develop("convnet", train, asdict(settings), [training, validation], workspace, registry)
+    data = [training, validation]
+    return _develop("convnet", train, asdict(settings), data, workspace, registry, parent)
 
 
 def _develop(
@@ -123,6 +148,7 @@ def _develop(
     data: list[Collection],
     workspace: Workspace,
     registry: Registry,
+    parent: str = "",
 ) -> Model:
     decisive = [CODE_VERSION, kind, params, [collection.fingerprint for collection in data]]
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True, default=str).encode())
@@ -134,11 +160,16 @@ def _develop(
         logger.info("The %s of these clips and settings is there already: %s", kind, fingerprint)
         remove_checkpoint(checkpoints)  # of a run that was killed just before it would have
         return Model(kind, fingerprint, folder, known.run_id, reused=True)
-    with registry.start_run(kind, fingerprint) as run:
+    with registry.start_run(kind, fingerprint, parent) as run:
         run.log_params(params)
         digests = " ".join(collection.fingerprint for collection in data)
         run.log_tags({"kind": kind, "data": digests, **describe_environment()})
-        save_encoder(make(run, checkpoints), folder)
+        try:
+            save_encoder(make(run, checkpoints), folder)
+        except TrainingStopped as stopped:
+            run.log_tags({"stopped": str(stopped)})
+            remove_checkpoint(checkpoints)
+            raise
         run.log_encoder(folder)
     remove_checkpoint(checkpoints)
     return Model(kind, fingerprint, folder, run.run_id, reused=False)

@@ -1,4 +1,4 @@
-"""The project's one environment: five variables, each with a default under ``var/``."""
+"""The project's one environment: where everything lies, and two settings of its operation."""
 
 from pathlib import Path
 
@@ -19,6 +19,10 @@ class Environment(BaseSettings):
     database_url: str = Field(default="", repr=False)
     mlflow_tracking_uri: str = Field(default="", repr=False)
     dagster_home: str = ""
+    alert_webhook: str = Field(default="", repr=False)
+    """Where failed runs are posted; nowhere if empty."""
+    growth_limit: float = Field(default=0.10, ge=0)
+    """Share of tracks that are new to the model above which a new one is trained."""
 
     @property
     def root(self) -> Path:

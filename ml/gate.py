@@ -7,7 +7,10 @@ tracks, all of the same clips. The candidate passes when it
 2. beats the baseline in the weighted mean over the annotations,
 3. is not worse than the baseline in genre, the annotation that search is judged by first,
 4. is at least as good as the model in production, within a tolerance: in the weighted mean, and
-   within a wider one in each annotation, so that one is not bought with another.
+   within a wider one in each annotation, so that one is not bought with another,
+5. is not surely worse than production in genre or track: the bootstrap interval over tracks of the
+   paired difference reaches 0,
+6. does not leave search with many more hubs, or many more clips that nobody finds.
 
 An annotation that no encoder has a score for (a catalogue without moods) is left out. Whatever
 else is missing or not a number refuses: the gate never passes on nothing. Encoders scored on
@@ -19,10 +22,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ml.evaluation.contest import DifferenceRow
+from ml.evaluation.hubness import HubnessRow
 from ml.evaluation.scores import ScoreRow
+from ml.verdict import CEILING, HUBNESS, INTERVAL, MEAN, NEVER_RETRIEVED, Comparison, Verdict
 
-MEAN = "mean"  # the weighted mean over annotations, in a comparison
+SURELY = ("genre", "track")  # annotations in which the interval decides
 _SAME_CHANCE = 1e-9
+_Intervals = Mapping[tuple[str, str], DifferenceRow]
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,11 @@ class GateSettings:
         small, as a model a little worse each time would pass each time.
     production_drop : float
         By how much any one annotation may fall short of production.
+    hubness_rise : float
+        By how much the skewness of the k-occurrence may exceed production's. It is of the order of
+        1 for good embeddings; over 200 clips its standard error is some 0.2.
+    never_retrieved_rise : float
+        By how much the share of clips that nobody finds may exceed production's.
     """
 
     protocol: str = "paper"
@@ -57,6 +69,8 @@ class GateSettings:
     genre_tolerance: float = 0.0
     production_tolerance: float = 0.005
     production_drop: float = 0.05
+    hubness_rise: float = 1.0
+    never_retrieved_rise: float = 0.05
 
     @property
     def weights(self) -> dict[str, float]:
@@ -69,62 +83,15 @@ class GateSettings:
         return {annotation: weight for annotation, weight in weights.items() if weight > 0}
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """One rule of the gate, worked out.
-
-    Parameters
-    ----------
-    against : str
-        ``"random"``, ``"baseline"`` or ``"production"``.
-    annotation : str
-        The annotation, or ``"mean"``.
-    candidate, other : float
-        Both scores.
-    required : float
-        What the candidate must reach.
-    met : bool
-        Whether it does.
-    """
-
-    against: str
-    annotation: str
-    candidate: float
-    other: float
-    required: float
-    met: bool
-
-    def __str__(self) -> str:
-        subject = "The mean" if self.annotation == MEAN else self.annotation.capitalize()
-        found = f"{subject} mAP is {self.candidate:.4f} against {self.other:.4f} of {self.against}"
-        return f"{found}: {'enough' if self.met else 'too low'}, {self.required:.4f} was needed."
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The gate's answer.
-
-    Parameters
-    ----------
-    passed : bool
-        Whether the candidate may go to production.
-    reasons : tuple of str
-        Sentences: why it was refused, or what it was better than.
-    comparisons : tuple of Comparison
-        Every rule, as far as it could be worked out.
-    """
-
-    passed: bool
-    reasons: tuple[str, ...]
-    comparisons: tuple[Comparison, ...] = ()
-
-
 def judge(
     candidate: Sequence[ScoreRow],
     random: Sequence[ScoreRow],
     baseline: Sequence[ScoreRow],
     production: Sequence[ScoreRow] | None = None,
     settings: GateSettings | None = None,
+    *,
+    differences: Sequence[DifferenceRow] = (),
+    hubness: Sequence[HubnessRow] = (),
 ) -> Verdict:
     """Decide whether a candidate may replace the model in production.
 
@@ -136,6 +103,10 @@ def judge(
         Rows of the model in production on these clips; None only when there is none yet.
     settings : GateSettings, optional
         Weights, margins, tolerances.
+    differences : Sequence[DifferenceRow]
+        The candidate's from the others, on these clips; needed from production.
+    hubness : Sequence[HubnessRow]
+        Of the encoders ``"candidate"`` and ``"production"``; needed with production.
 
     Returns
     -------
@@ -157,7 +128,20 @@ def judge(
     if faults:
         return Verdict(passed=False, reasons=tuple(faults))
     maps = {name: {a: found[a]["map"] for a in annotations} for name, found in scores.items()}
-    comparisons = _compare(maps, annotations, settings)
+    intervals = {
+        (row["against"], row["annotation"]): row
+        for row in differences
+        if row["protocol"] == settings.protocol
+    }
+    comparisons = _compare_levels(maps, annotations, intervals, settings)
+    if production is not None:
+        measured = {row["encoder"]: row for row in hubness}
+        surely = [a for a in annotations if a in SURELY]
+        faults = _missing_evidence(intervals, measured, surely)
+        if faults:
+            return Verdict(passed=False, reasons=tuple(faults), comparisons=tuple(comparisons))
+        comparisons += [_compare_interval(maps, a, intervals["production", a]) for a in surely]
+        comparisons += _compare_hubness(measured, settings)
     failed = [str(comparison) for comparison in comparisons if not comparison.met]
     passed = [str(comparison) for comparison in comparisons if comparison.annotation == MEAN]
     return Verdict(not failed, tuple(failed or passed), tuple(comparisons))
@@ -194,10 +178,34 @@ def _same_clips(row: ScoreRow, other: ScoreRow) -> bool:
     return row["n"] == other["n"] and abs(row["chance"] - other["chance"]) < _SAME_CHANCE
 
 
-def _compare(
-    maps: Mapping[str, dict[str, float]], annotations: list[str], settings: GateSettings
+def _missing_evidence(
+    intervals: _Intervals, hubness: Mapping[str, HubnessRow], annotations: list[str]
+) -> list[str]:
+    """Sentences on what is not known of the candidate and production together."""
+    unknown = [
+        annotation
+        for annotation in annotations
+        if ("production", annotation) not in intervals
+        or math.isnan(intervals["production", annotation]["high"])
+    ]
+    faults = [
+        f"How surely the candidate differs from production in {annotation} is not known: "
+        "evaluate both again."
+        for annotation in unknown
+    ]
+    known = [hubness[name] for name in ("candidate", "production") if name in hubness]
+    if len(known) < 2 or any(math.isnan(row["skew"]) for row in known):
+        faults.append("The hubness of candidate and production is not known: evaluate both again.")
+    return faults
+
+
+def _compare_levels(
+    maps: Mapping[str, dict[str, float]],
+    annotations: list[str],
+    intervals: _Intervals,
+    settings: GateSettings,
 ) -> list[Comparison]:
-    """Work out every rule."""
+    """Work out the rules on what the candidate must reach."""
     weights = {annotation: settings.weights[annotation] for annotation in annotations}
     scores = {
         name: found | {MEAN: sum(weights[a] * found[a] for a in weights) / sum(weights.values())}
@@ -208,7 +216,9 @@ def _compare(
         candidate, other = scores["candidate"][annotation], scores[against][annotation]
         required = other + margin
         met = candidate > required if strictly else candidate >= required
-        return Comparison(against, annotation, candidate, other, required, met)
+        row = intervals.get((against, annotation))
+        low, high = (row["low"], row["high"]) if row else (math.nan, math.nan)
+        return Comparison(against, annotation, candidate, other, required, met, low=low, high=high)
 
     rules = [rule("random", a, settings.margin_over_random, strictly=True) for a in annotations]
     rules.append(rule("baseline", MEAN, settings.margin_over_baseline, strictly=True))
@@ -218,3 +228,41 @@ def _compare(
         rules.append(rule("production", MEAN, -settings.production_tolerance))
         rules += [rule("production", a, -settings.production_drop) for a in annotations]
     return rules
+
+
+def _compare_interval(
+    maps: Mapping[str, dict[str, float]], annotation: str, row: DifferenceRow
+) -> Comparison:
+    """Refuse what the interval of the difference calls worse than production."""
+    return Comparison(
+        "production",
+        annotation,
+        candidate=maps["candidate"][annotation],
+        other=maps["production"][annotation],
+        required=maps["production"][annotation],
+        met=row["high"] >= 0,
+        rule=INTERVAL,
+        low=row["low"],
+        high=row["high"],
+    )
+
+
+def _compare_hubness(hubness: Mapping[str, HubnessRow], settings: GateSettings) -> list[Comparison]:
+    """Refuse many more hubs, and many more clips that nobody finds, than production has."""
+    candidate, other = hubness["candidate"], hubness["production"]
+
+    def ceiling(name: str, found: float, before: float, rise: float) -> Comparison:
+        allowed = before + rise
+        return Comparison(
+            "production", name, found, before, allowed, met=found <= allowed, rule=CEILING
+        )
+
+    return [
+        ceiling(HUBNESS, candidate["skew"], other["skew"], settings.hubness_rise),
+        ceiling(
+            NEVER_RETRIEVED,
+            candidate["never_retrieved"],
+            other["never_retrieved"],
+            settings.never_retrieved_rise,
+        ),
+    ]

@@ -34,7 +34,10 @@ PRODUCTION = "production"
 EXPERIMENT = "soundalike"
 ENCODER_ARTIFACT = "encoder"
 FINGERPRINT_TAG = "fingerprint"
+ROLLED_BACK_TAG = "rolled_back"
+"""Of a version that people went back from: when. Empty if it serves again."""
 RUNS_PER_PAGE = 1000
+LOCAL_PAGES = "http://127.0.0.1:5000"
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,10 @@ class TrainingRun:
         """Keep a picture."""
         self._client.log_figure(self.run_id, figure, f"{name}.png")
 
+    def log_folder(self, folder: Path, name: str) -> None:
+        """Keep a folder's files."""
+        self._client.log_artifacts(self.run_id, str(folder), name)
+
     def log_encoder(self, folder: Path) -> None:
         """Keep an encoder's files."""
         self._client.log_artifacts(self.run_id, str(folder), ENCODER_ARTIFACT)
@@ -118,6 +125,7 @@ class Registry:
 
     def __init__(self, tracking_uri: str, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._tracking_uri = tracking_uri
         self._locks = RunLocks(folder / "running")
         with (folder / "initialise.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -131,7 +139,7 @@ class Registry:
                 ) from error
 
     @contextmanager
-    def start_run(self, name: str, fingerprint: str) -> Iterator[TrainingRun]:
+    def start_run(self, name: str, fingerprint: str, parent: str = "") -> Iterator[TrainingRun]:
         """Open a run that ends as finished, or as failed if something is raised.
 
         Parameters
@@ -140,6 +148,8 @@ class Registry:
             Shown in the MLflow UI.
         fingerprint : str
             What the run computes.
+        parent : str
+            Run that it is shown below, if any.
 
         Yields
         ------
@@ -148,6 +158,8 @@ class Registry:
         """
         self._close_killed_runs(fingerprint)
         tags = {"mlflow.runName": name, FINGERPRINT_TAG: fingerprint}
+        if parent:
+            tags["mlflow.parentRunId"] = parent
         run_id = self._client.create_run(self._experiment_id, tags=tags).info.run_id
         try:
             with self._locks.hold(run_id):
@@ -165,6 +177,12 @@ class Registry:
         """Find the finished run that computed `fingerprint`, the latest if there are several."""
         found = self._search_runs(fingerprint, "FINISHED")
         return TrainingRun(self._client, found[0]) if found else None
+
+    def link_run(self, run_id: str) -> str:
+        """Name the address of a run's page: on the tracking server, or as `make dev` serves it."""
+        remote = self._tracking_uri.startswith("http")
+        server = self._tracking_uri.rstrip("/") if remote else LOCAL_PAGES
+        return f"{_without_password(server)}/#/experiments/{self._experiment_id}/runs/{run_id}"
 
     def read_history(self, run_id: str) -> pd.DataFrame:
         """Read the metrics that a run reported at each step.
@@ -252,6 +270,11 @@ class Registry:
         """Record facts about a version, such as the gate's verdict."""
         for key, value in tags.items():
             self._client.set_model_version_tag(MODEL_NAME, str(version.number), key, value)
+
+    def read_tags(self, version: ModelVersion) -> dict[str, str]:
+        """Read what `annotate` recorded."""
+        found = self._client.get_model_version(MODEL_NAME, str(version.number))
+        return dict(found.tags or {})
 
     @contextmanager
     def encoder_folder(self, version: ModelVersion) -> Iterator[Path]:

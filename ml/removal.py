@@ -6,12 +6,13 @@ from pathlib import Path
 import pandas as pd
 
 from ml.audio_store import AudioStore
+from ml.snapshot import SNAPSHOTS
 from ml.splits import assign_bucket, hash_track
 from ml.storage import sweep_temporaries
 from ml.workspace import Workspace
 
-TABLES = ("catalog", "tracks")
-"""Tables that a later step would make clips from."""
+TABLES = ("catalog", "tracks", *SNAPSHOTS)
+"""Tables that a later step would make clips from, or that name tracks."""
 
 
 def remove_audio(workspace: Workspace, track_id: str) -> dict[str, int]:

@@ -11,6 +11,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,10 @@ class Workspace:
     def has_table(self, name: str) -> bool:
         """Tell whether a table was made."""
         return self._table_path(name).exists()
+
+    def date_table(self, name: str) -> datetime:
+        """Tell when a table was saved."""
+        return datetime.fromtimestamp(self._table_path(name).stat().st_mtime, UTC)
 
     def save_record(self, name: str, record: Mapping[str, Any]) -> None:
         """Replace a record."""

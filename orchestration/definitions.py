@@ -3,16 +3,13 @@
 import dagster as dg
 
 from orchestration.assets import catalogue, modelling, serving
-from orchestration.automation import refresh, weekly_refresh
+from orchestration.automation.alerts import failed_run_alert
+from orchestration.automation.jobs import PIPELINE
+from orchestration.automation.triggers import catalogue_changes, weekly_refresh
 from orchestration.resources import Services
+from orchestration.sweep import sweep
 from orchestration.takedown import takedown
-from orchestration.versions import (
-    activate_version,
-    check_recall,
-    nightly_recall,
-    retire_versions,
-    rollback_version,
-)
+from orchestration.versions import VERSIONS, nightly_recall
 
 # One step at a time: each uses all cores. Steps are forked from a process that has the heavy
 # libraries already, since importing them takes longer than many a step.
@@ -28,8 +25,9 @@ executor = dg.multiprocess_executor.configured(
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules([catalogue, modelling, serving]),
     asset_checks=dg.load_asset_checks_from_modules([catalogue, modelling, serving]),
-    jobs=[refresh, takedown, activate_version, rollback_version, retire_versions, check_recall],
+    jobs=[*PIPELINE, *VERSIONS, sweep, takedown],
     schedules=[weekly_refresh, nightly_recall],
+    sensors=[catalogue_changes, failed_run_alert],
     resources={"services": Services()},
     executor=executor,
 )

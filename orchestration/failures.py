@@ -26,3 +26,13 @@ def explain_failures(compute: Callable[P, R]) -> Callable[P, R]:
             raise dg.Failure(str(error), allow_retries=False) from None
 
     return explained
+
+
+def explain_event(event: dg.DagsterEvent) -> str:
+    """Say why a step has failed: its own sentence, or the error's message."""
+    failure = event.step_failure_data
+    if failure.user_failure_data is not None and failure.user_failure_data.description:
+        return str(failure.user_failure_data.description)
+    if failure.error is None:
+        return "no reason given"
+    return (failure.error.cause or failure.error).message.strip()

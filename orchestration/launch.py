@@ -13,6 +13,7 @@ from dagster import DagsterEventType, DagsterInstance
 from rich.markup import escape
 
 from ml.environment import Environment
+from orchestration.failures import explain_event
 from orchestration.partitions import EVERY_BUCKET
 
 Show = Callable[[str], None]
@@ -149,7 +150,7 @@ def describe_event(entry: dg.EventLogEntry) -> list[str]:
     if kind == DagsterEventType.ASSET_CHECK_EVALUATION:
         return [_describe_check(event)]
     if kind == DagsterEventType.STEP_FAILURE:
-        return [f"  [red]failed[/red]: {escape(_explain(event))}"]
+        return [f"  [red]failed[/red]: {escape(explain_event(event))}"]
     return []
 
 
@@ -157,12 +158,3 @@ def _describe_check(event: dg.DagsterEvent) -> str:
     check = event.asset_check_evaluation_data
     mark = "[green]passed[/green]" if check.passed else "[red]not passed[/red]"
     return f"  check {check.check_name} {mark}: {escape(check.description or '')}"
-
-
-def _explain(event: dg.DagsterEvent) -> str:
-    failure = event.step_failure_data
-    if failure.user_failure_data is not None and failure.user_failure_data.description:
-        return str(failure.user_failure_data.description)
-    if failure.error is None:
-        return "no reason given"
-    return (failure.error.cause or failure.error).message.strip()

@@ -112,3 +112,5 @@ nightly_recall = dg.ScheduleDefinition(
     description="Checks the active version's recall every night at 02:00 UTC; off until switched "
     "on in the UI.",
 )
+
+VERSIONS = (activate_version, rollback_version, retire_versions, check_recall)

@@ -4,8 +4,11 @@ Postgres is the truth about what serves. The registry's alias and the workspace'
 so that the next run of the pipeline starts from there.
 """
 
+from datetime import UTC, datetime
+
 from ml.errors import DatabaseError
-from ml.registry import Registry
+from ml.registry import ROLLED_BACK_TAG, Registry
+from ml.snapshot import INDEXED, forget_snapshot
 from ml.workspace import Workspace
 from search.database import Database
 from search.index import (
@@ -117,7 +120,17 @@ def retire_version(database: Database, version: int, keep: int = 2) -> None:
 
 
 def _follow(registry: Registry, workspace: Workspace, version: int, before: int | None) -> None:
+    """Let registry and workspace say what the database says.
+
+    A version that people went back from is marked, so that no later run promotes it silently. The
+    version that serves now may have missed tracks meanwhile: what it has indexed is looked at anew.
+    """
     found = registry.find_version(version)
     registry.promote(found)
+    registry.annotate(found, {ROLLED_BACK_TAG: ""})
+    if before and version < before:
+        when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+        registry.annotate(registry.find_version(before), {ROLLED_BACK_TAG: when})
     record = {"version": version, "run_id": found.run_id, "replaced": before}
     workspace.save_record("production_model", record)
+    forget_snapshot(workspace, INDEXED)

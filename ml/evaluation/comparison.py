@@ -11,11 +11,10 @@ from ml.embedding import embed_clips
 from ml.encoders import Encoder
 from ml.evaluation.labels import EvaluationSettings
 from ml.evaluation.protocols import ScoreRow, evaluate, to_rows
-from ml.splits import Split
 
 logger = logging.getLogger(__name__)
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 """Raised when the same encoders and clips would give other scores."""
 
 
@@ -44,16 +43,6 @@ def compare_encoders(
         embeddings = embed_clips(encoder, collection.store, collection.clips)
         rows += to_rows({name: evaluate(embeddings, collection.labels, settings)})
     return rows
-
-
-def compare_on_splits(
-    encoders: Mapping[str, Encoder],
-    collection: Collection,
-    settings: EvaluationSettings,
-    splits: tuple[Split, ...] = ("validation", "test"),
-) -> dict[str, list[ScoreRow]]:
-    """Score each encoder on each split by itself: `compare_encoders` by the split's name."""
-    return {split: compare_encoders(encoders, collection.of(split), settings) for split in splits}
 
 
 def fingerprint_comparison(

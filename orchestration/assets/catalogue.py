@@ -8,9 +8,12 @@ from ml.audio_store import CLIP_SAMPLES
 from ml.catalog import read_catalog
 from ml.clip_settings import ClipSettings
 from ml.clips import extract_clips
+from ml.snapshot import SEEN, compare_snapshots, keep_stored, take_snapshot
 from ml.splits import N_BUCKETS, SPLITS, count_splits, split_tracks
+from ml.workspace import Workspace
 from orchestration.failures import explain_failures
-from orchestration.metadata import Materialized, show_table
+from orchestration.freshness import WEEKLY
+from orchestration.metadata import Materialized, describe_columns, show_table
 from orchestration.partitions import BUCKETS, selected_buckets
 from orchestration.resources import Services
 
@@ -24,7 +27,13 @@ MAX_QUARANTINED_SHARE = 0.05
 """More unusable files than this, and something is wrong with the files' folder."""
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"pandas", "parquet"}, code_version="1")
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"pandas", "parquet"},
+    code_version="1",
+    freshness_policy=WEEKLY,
+)
 @explain_failures
 def catalog(services: Services) -> Materialized:
     """The manifest's usable rows; rejected rows are set aside with a reason.
@@ -38,11 +47,14 @@ def catalog(services: Services) -> Materialized:
         found = read_catalog(services.environment.manifest, denied_tracks(database))
     services.workspace.save_table("catalog", found.tracks)
     services.workspace.save_table("rejected", found.rejected)
+    changes = _note_changes(services.workspace, take_snapshot(found.tracks))
     return dg.MaterializeResult(
         metadata={
             "manifest": services.environment.manifest,
             "digest": found.digest,
+            "changes_since_last_run": changes,
             "dagster/row_count": len(found.tracks),
+            "dagster/column_schema": describe_columns(found.tracks),
             "rejected": len(found.rejected),
             "rejected_rows": show_table(found.rejected),
             "genres": show_table(_count_labels(found.tracks, "genres")),
@@ -79,6 +91,7 @@ def tracks(services: Services) -> Materialized:
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(split),
+            "dagster/column_schema": describe_columns(split),
             **{str(name): count for name, count in count_splits(split).items()},
             "genres_by_split": show_table(table),
         }
@@ -135,12 +148,14 @@ def clips(
         ClipSettings(grace_days=config.grace_days),
         allow_shrinking=config.allow_shrinking,
     )
+    keep_stored(workspace, buckets)
     rows = workspace.store.read_clips(buckets)
     hours = rows.drop_duplicates("digest")["samples"].sum() / SAMPLE_RATE / 3600
     quarantine = workspace.store.read_rejected(buckets)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(rows),
+            "dagster/column_schema": describe_columns(rows),
             "tracks": str(report),
             **{name: getattr(report, name) for name in ("unchanged", "new", "changed", "gone")},
             "hours_of_audio": float(hours),
@@ -172,6 +187,13 @@ def clip_completeness(services: Services) -> dg.AssetCheckResult:
         f"({share:.1%}, limit {MAX_QUARANTINED_SHARE:.0%}): correct the files and run again.",
         metadata={"missing": sorted(missing)[:50]},
     )
+
+
+def _note_changes(workspace: Workspace, now: pd.DataFrame) -> str:
+    """Keep what the manifest says now, and say what is different from the last time."""
+    before = workspace.load_table(SEEN) if workspace.has_table(SEEN) else None
+    workspace.save_table(SEEN, now)
+    return "first run" if before is None else str(compare_snapshots(before, now))
 
 
 def _count_labels(tracks: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import dagster as dg
 import pandas as pd
 from pydantic import Field
 
+from ml.snapshot import EVALUATED, SEEN, STORED, TRAINED, keep_snapshot
 from orchestration.assets.catalogue import clips, tracks
 from orchestration.failures import explain_failures
 from orchestration.metadata import Materialized, show_figure, show_table
@@ -14,6 +15,7 @@ from orchestration.partitions import BUCKETS
 from orchestration.resources import Services
 
 if TYPE_CHECKING:  # torch takes seconds to import, and only the steps that use it should pay
+    from ml.candidacy import Evaluation
     from ml.training.settings import TrainingSettings
 
 GROUP = "modelling"
@@ -60,9 +62,11 @@ def baseline_model(services: Services) -> Materialized:
 
     workspace = services.workspace
     collection = Collection.load(workspace.store, workspace.load_table("tracks"))
-    model = develop_baseline(collection, workspace, services.open_registry())
+    registry = services.open_registry()
+    model = develop_baseline(collection, workspace, registry)
     workspace.save_record("baseline_model", model.to_record())
-    return dg.MaterializeResult(metadata=model.to_record())
+    page = dg.MetadataValue.url(registry.link_run(model.run_id))
+    return dg.MaterializeResult(metadata={**model.to_record(), "mlflow": page})
 
 
 @dg.asset(
@@ -87,15 +91,18 @@ def convnet_model(config: ConvNetConfig, services: Services) -> Materialized:
     workspace, registry = services.workspace, services.open_registry()
     collection = Collection.load(workspace.store, workspace.load_table("tracks"))
     hardware = Hardware(devices=config.devices)
-    model = develop_convnet(collection, _settings(config), workspace, registry, hardware)
+    model = develop_convnet(collection, configure_training(config), workspace, registry, hardware)
     version = registry.register(model.run_id, model.fingerprint)
     workspace.save_record("convnet_model", model.to_record() | {"version": version.number})
+    keep_snapshot(workspace, TRAINED, STORED)
     history = registry.read_history(model.run_id)
     return dg.MaterializeResult(
         metadata={
             **model.to_record(),
             "version": version.number,
+            "mlflow": dg.MetadataValue.url(registry.link_run(model.run_id)),
             "epochs": len(history),
+            "epoch_by_epoch": show_table(history.rename_axis("epoch").reset_index()),
             "history": show_figure(plot_history(history)),
         }
     )
@@ -106,7 +113,7 @@ def convnet_model(config: ConvNetConfig, services: Services) -> Materialized:
     group_name=GROUP,
     owners=OWNERS,
     kinds={"numpy", "mlflow"},
-    code_version="1",
+    code_version="2",
 )
 @explain_failures
 def evaluation(services: Services) -> Materialized:
@@ -114,15 +121,37 @@ def evaluation(services: Services) -> Materialized:
 
     Every encoder on the same clips of the validation and of the test tracks.
     """
-    from ml.evaluation.protocols import plot_table, table_markdown
-    from ml.promotion import evaluate_candidates
+    from ml.candidacy import LISTENING, evaluate_candidates
 
-    result = evaluate_candidates(services.workspace, services.open_registry())
+    registry = services.open_registry()
+    result = evaluate_candidates(services.workspace, registry)
+    keep_snapshot(services.workspace, EVALUATED, SEEN)
+    run_id = services.workspace.load_record("convnet_model")["run_id"]
+    return dg.MaterializeResult(
+        metadata={
+            **_show_evaluation(result),
+            "examples_to_listen_to": dg.MetadataValue.url(
+                f"{registry.link_run(run_id)}/artifacts/{LISTENING}"
+            ),
+            "reused": result.reused,
+        }
+    )
+
+
+def _show_evaluation(result: "Evaluation") -> dict[str, dg.MetadataValue]:
+    """Table 1, what surely differs, hubs, categories and the map: all that the gate leaves open."""
+    from ml.evaluation.pictures import plot_categories, plot_map
+    from ml.evaluation.protocols import plot_table, table_markdown
+
     metadata: dict[str, dg.MetadataValue] = {}
     for split, rows in result.rows.items():
         metadata[f"table_1_{split}"] = dg.MetadataValue.md(table_markdown(rows))
         metadata[f"figure_{split}"] = show_figure(plot_table(rows))
-    return dg.MaterializeResult(metadata={**metadata, "reused": result.reused})
+        metadata[f"differences_{split}"] = show_table(pd.DataFrame(result.differences[split]))
+        metadata[f"hubness_{split}"] = show_table(pd.DataFrame(result.hubness[split]))
+        metadata[f"categories_{split}"] = show_figure(plot_categories(result.categories[split]))
+    metadata["map_of_test_tracks"] = show_figure(plot_map(result.track_map))
+    return metadata
 
 
 @dg.asset_check(asset=evaluation, blocking=True)
@@ -131,7 +160,7 @@ def map_gate(services: Services) -> dg.AssetCheckResult:
     """The candidate beats random and baseline, and is no worse than the model in production."""
     from ml.promotion import judge_candidate
 
-    verdict = judge_candidate(services.workspace)
+    verdict = judge_candidate(services.workspace, services.open_registry())
     return dg.AssetCheckResult(
         passed=verdict.passed,
         description=" ".join(verdict.reasons),
@@ -139,21 +168,32 @@ def map_gate(services: Services) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset(deps=[evaluation], group_name=GROUP, owners=OWNERS, kinds={"mlflow"}, code_version="1")
-@explain_failures
-def production_model(services: Services) -> Materialized:
-    """The registered model version that carries the alias `production`.
+class PromotionConfig(dg.Config):
+    """A person's word against the gate's."""
 
-    Reads the evaluation again and refuses by itself: a failed check of another run stops nothing.
-    """
-    from ml.promotion import promote_candidate
-
-    return dg.MaterializeResult(
-        metadata=promote_candidate(services.workspace, services.open_registry())
+    force_reason: str = Field(
+        default="", description="Why the candidate is to serve even if the gate refuses; kept."
     )
 
 
-def _settings(config: ConvNetConfig) -> "TrainingSettings":
+@dg.asset(deps=[evaluation], group_name=GROUP, owners=OWNERS, kinds={"mlflow"}, code_version="1")
+@explain_failures
+def production_model(config: PromotionConfig, services: Services) -> Materialized:
+    """The registered model version that carries the alias `production`.
+
+    Reads the evaluation again and refuses by itself: a failed check of another run stops nothing.
+    With `force_reason` it follows a person instead; the reason stays with the version.
+    """
+    from ml.promotion import promote_candidate
+
+    registry = services.open_registry()
+    record = promote_candidate(services.workspace, registry, config.force_reason)
+    page = dg.MetadataValue.url(registry.link_run(record["run_id"]))
+    return dg.MaterializeResult(metadata={**record, "mlflow": page})
+
+
+def configure_training(config: ConvNetConfig) -> "TrainingSettings":
+    """Turn a run's configuration into the settings of a training."""
     from ml.training.settings import configure
 
     return configure(**config.model_dump(exclude={"devices"}))

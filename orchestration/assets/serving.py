@@ -1,15 +1,21 @@
 """What is searched: embeddings under their model version, the index, the active version."""
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from ml.snapshot import INDEXED, STORED, keep_snapshot
 from orchestration.assets.catalogue import clips, tracks
 from orchestration.assets.modelling import production_model
 from orchestration.failures import explain_failures
+from orchestration.freshness import WEEKLY
 from orchestration.metadata import Materialized, show_table
 from orchestration.partitions import BUCKETS, selected_buckets
 from orchestration.resources import Services
+
+if TYPE_CHECKING:  # psycopg is for the steps that use it
+    from search.overview import Serving
 
 GROUP = "serving"
 OWNERS = ["team:data"]
@@ -54,6 +60,7 @@ def embeddings(
     return dg.MaterializeResult(
         metadata={
             **asdict(load),
+            "windows_per_second": load.windows / max(load.seconds, 1e-9),
             "tracks": f"{counts.unchanged:,} unchanged, {counts.new:,} new, "
             f"{counts.changed:,} changed, {counts.gone:,} gone",
         }
@@ -64,11 +71,13 @@ def embeddings(
 @explain_failures
 def index(services: Services) -> Materialized:
     """The HNSW index over the production version's embeddings, its recall measured."""
+    from search.overview import measure_size
     from search.publication import index_production
 
     with services.open_database() as database:
         built, report = index_production(database, services.workspace)
-    return dg.MaterializeResult(metadata={"built_now": built, **asdict(report)})
+        size = measure_size(database, report.version)
+    return dg.MaterializeResult(metadata={"built_now": built, **asdict(report), **size})
 
 
 @dg.asset_check(asset=index, blocking=True)
@@ -83,14 +92,42 @@ def index_recall(services: Services) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset(deps=[index], group_name=GROUP, owners=OWNERS, kinds={"postgres"}, code_version="1")
+@dg.asset(
+    deps=[index],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres"},
+    code_version="1",
+    freshness_policy=WEEKLY,
+)
 @explain_failures
 def active_model(services: Services) -> Materialized:
     """The version that everyone queries, changed in one transaction."""
+    from search.overview import read_confusion, read_serving
     from search.publication import activate_production
 
     with services.open_database() as database:
         previous, active, models = activate_production(database, services.workspace)
+        serving, confusion = read_serving(database), read_confusion(database)
+    keep_snapshot(services.workspace, INDEXED, STORED)
     return dg.MaterializeResult(
-        metadata={"version": active, "replaced": previous or 0, "models": show_table(models)}
+        metadata={
+            "version": active,
+            "replaced": previous or 0,
+            **_describe_serving(serving),
+            "genres_of_neighbours": show_table(confusion),
+            "models": show_table(models),
+        }
     )
+
+
+def _describe_serving(serving: "Serving | None") -> dict[str, str | int | float]:
+    """Since when it serves, and how much it agrees with the version before."""
+    if serving is None:
+        return {}
+    facts: dict[str, str | int | float] = {"since": f"{serving.activated_at:%Y-%m-%d %H:%M %Z}"}
+    if serving.previous_version is not None:
+        facts["version_before"] = serving.previous_version
+    if serving.overlap is not None:
+        facts["neighbours_shared_with_it"] = serving.overlap
+    return facts

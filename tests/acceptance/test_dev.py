@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from cli.readiness import ask_dagster
+
 SOUNDALIKE = Path(sys.executable).parent / "soundalike"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 START_SECONDS, STOP_SECONDS = 150, 60
@@ -76,6 +78,19 @@ def test_dagster_page_offers_the_refresh_job(served: tuple[int, int], browser: B
     page = browser.new_page()
     page.goto(f"http://127.0.0.1:{served[0]}/locations/soundalike/jobs/refresh")
     expect(page.get_by_text("Materialize all").first).to_be_visible(timeout=90_000)
+
+
+def test_catalogue_is_watched(served: tuple[int, int]) -> None:
+    selector = 'repositoryName: "__repository__", repositoryLocationName: "soundalike"'
+    answer = ask_dagster(
+        served[0],
+        f"""{{ sensorOrError(sensorSelector: {{ {selector}, sensorName: "catalogue_changes" }})
+        {{ ... on Sensor {{ sensorState {{ status }} }} }}
+        scheduleOrError(scheduleSelector: {{ {selector}, scheduleName: "weekly_refresh" }})
+        {{ ... on Schedule {{ scheduleState {{ status }} }} }} }}""",
+    )
+    assert answer["sensorOrError"]["sensorState"]["status"] == "RUNNING"
+    assert answer["scheduleOrError"]["scheduleState"]["status"] == "RUNNING"
 
 
 def test_mlflow_page_lists_the_experiment(served: tuple[int, int], browser: Browser) -> None:

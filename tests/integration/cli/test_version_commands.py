@@ -58,6 +58,11 @@ def active(home: "Home") -> tuple[int | None, int]:
     return version, production.number
 
 
+def was_rolled_back(home: "Home") -> list[int]:
+    registry = home.registry()
+    return [v.number for v in registry.list_versions() if registry.read_tags(v).get("rolled_back")]
+
+
 def test_versions_are_switched_and_retired_by_command(home: "Home") -> None:
     listed = json.loads(invoke(home, "list", "--json").stdout)
     assert [(m["model_version"], m["state"], m["active"]) for m in listed] == [
@@ -66,8 +71,11 @@ def test_versions_are_switched_and_retired_by_command(home: "Home") -> None:
     ]
     assert "(before: 1)" in invoke(home, "activate", "2").stdout
     assert active(home) == (2, 2)
+    assert was_rolled_back(home) == []
     assert "Version 1 serves again instead of 2" in invoke(home, "rollback").stdout
     assert active(home) == (1, 1)
+    assert was_rolled_back(home) == [2], "so that no refresh promotes it again"
+    assert home.workspace.load_table("indexed").empty, "what came meanwhile is looked for"
     refused = invoke(home, "activate", "7")
     assert "no version 7" in str(refused.exception)
     assert "one of the last 2" in str(invoke(home, "retire", "2").exception)
@@ -85,6 +93,7 @@ def test_recall_is_checked_and_the_index_built_anew_by_command(home: "Home") -> 
 def test_versions_are_switched_and_retired_by_job(home: "Home") -> None:
     assert execute(home, "activate_version", version=2).success
     assert active(home) == (2, 2)
+    assert was_rolled_back(home) == [], "a person has brought it back"
     assert execute(home, "rollback_version").success
     assert active(home) == (1, 1)
     refused = execute(home, "retire_versions", version=1)

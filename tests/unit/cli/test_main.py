@@ -11,6 +11,7 @@ from cli.main import app, main
 HEADER = "track_id,path,title,artist,album,genre,mood\n"
 COMMANDS = {
     *("demo", "pipeline", "samples", "dev", "evaluate", "export", "similar", "sql", "takedown"),
+    "doctor",
 }
 GROUPS = {
     "db": {"up", "down", "migrate", "status", "roles", "login"},

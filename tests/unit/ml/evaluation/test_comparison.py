@@ -1,5 +1,7 @@
 """Encoders are compared on the same clips, and a comparison is known by what decides it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,9 @@ from torch import Tensor
 from ml.baseline import fit_baseline
 from ml.collection import Collection
 from ml.embedding import embed_clips, read_batches
-from ml.encoders import RandomEncoder
-from ml.evaluation.comparison import compare_encoders, compare_on_splits, fingerprint_comparison
+from ml.encoders import Encoder, RandomEncoder
+from ml.evaluation.comparison import compare_encoders, fingerprint_comparison
+from ml.evaluation.contest import hold_contest
 from ml.evaluation.protocols import EvaluationSettings, evaluate, to_rows
 from ml.evaluation.scores import ScoreRow
 
@@ -56,13 +59,26 @@ def test_baseline_beats_random_on_music_that_differs(collection: Collection) -> 
         assert maps["baseline", annotation] > maps["random", annotation] + 0.2
 
 
-def test_each_split_is_scored_by_itself(collection: Collection) -> None:
-    results = compare_on_splits({"a": Loudness()}, collection, SETTINGS)
-    assert list(results) == ["validation", "test"]
-    for split in ("validation", "test"):
-        alone = compare_encoders({"a": Loudness()}, collection.of(split), SETTINGS)
-        assert of_map(results[split]) == of_map(alone)
-    assert of_map(results["validation"]) != of_map(results["test"])
+def test_contest_scores_as_a_comparison_and_pairs_the_differences(collection: Collection) -> None:
+    encoders: dict[str, Encoder] = {
+        "random": RandomEncoder(),
+        "twin": Loudness(),
+        "challenger": Loudness(),
+    }
+    settings = replace(SETTINGS, resamples=50)
+    judged = collection.of("test")
+    contest = hold_contest(encoders, "challenger", judged, settings)
+    assert of_map(contest.rows) == of_map(compare_encoders(encoders, judged, settings))
+    assert {row["encoder"] for row in contest.hubness} == set(encoders)
+    maps = of_map(contest.rows)
+    found = {(row["against"], row["annotation"]): row for row in contest.differences}
+    assert set(found) == {(a, b) for a in ("random", "twin") for b in ("genre", "mood", "track")}
+    for annotation in ("genre", "mood", "track"):
+        twin, other = found["twin", annotation], found["random", annotation]
+        assert (twin["gain"], twin["low"], twin["high"]) == (0, 0, 0), "the same tracks each time"
+        gain = maps["challenger", annotation] - maps["random", annotation]
+        assert other["gain"] == pytest.approx(gain)
+        assert other["low"] < other["gain"] < other["high"]
 
 
 def test_fingerprint_sees_everything_that_decides(collection: Collection) -> None:

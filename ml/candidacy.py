@@ -1,0 +1,171 @@
+"""Evaluate the candidate beside random, baseline and production, all on the same clips.
+
+The evaluation is kept under the fingerprint of all that decides it, so the gate, the promotion and
+people read the same figures, and an unchanged one is not computed again.
+"""
+
+import logging
+import tempfile
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ml.collection import Collection
+from ml.encoders import Encoder, RandomEncoder, load_encoder
+from ml.evaluation.comparison import fingerprint_comparison
+from ml.evaluation.contest import CategoryRow, Contest, DifferenceRow, hold_contest
+from ml.evaluation.hubness import HubnessRow
+from ml.evaluation.listening import write_examples
+from ml.evaluation.pictures import TrackMap, map_tracks, plot_categories, plot_map
+from ml.evaluation.protocols import EvaluationSettings, ScoreRow, plot_table, table
+from ml.registry import ModelVersion, Registry
+from ml.splits import Split
+from ml.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+SETTINGS = EvaluationSettings(protocols=("paper", "xt"))
+SPLITS: tuple[Split, ...] = ("validation", "test")
+
+RANDOM, BASELINE, CANDIDATE, PRODUCTION = "random", "baseline", "convnet", "production"
+LISTENING = "listening"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores by split.
+
+    Parameters
+    ----------
+    rows : dict of str to list of ScoreRow
+        By split.
+    differences : dict of str to list of DifferenceRow
+        The candidate's from each other encoder, by split.
+    hubness : dict of str to list of HubnessRow
+        Of each encoder, by split.
+    categories : dict of str to list of CategoryRow
+        Genres and moods, by split.
+    track_map : TrackMap
+        The test tracks as the candidate hears them.
+    candidate : int
+        Version that was evaluated as the candidate.
+    production : int or None
+        Version that was evaluated as production, if there was another.
+    reused : bool
+        Whether it was found rather than computed.
+    """
+
+    rows: dict[str, list[ScoreRow]]
+    differences: dict[str, list[DifferenceRow]]
+    hubness: dict[str, list[HubnessRow]]
+    categories: dict[str, list[CategoryRow]]
+    track_map: TrackMap
+    candidate: int
+    production: int | None
+    reused: bool
+
+
+def evaluate_candidates(workspace: Workspace, registry: Registry) -> Evaluation:
+    """Score random, baseline, candidate and production on validation and on test tracks.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Holds the models, clips and labels; gets the record `evaluation`.
+    registry : Registry
+        Holds production's encoder; the candidate's run gets the tables and pictures.
+
+    Returns
+    -------
+    Evaluation
+    """
+    candidate = workspace.load_record("convnet_model")
+    baseline = workspace.load_record("baseline_model")
+    collection = Collection.load(workspace.store, workspace.load_table("tracks"))
+    judged = collection.of(*SPLITS)
+    production = _production_beside(registry, candidate["version"])
+    fingerprints = {BASELINE: baseline["fingerprint"], CANDIDATE: candidate["fingerprint"]}
+    fingerprint = fingerprint_comparison(fingerprints, judged, SETTINGS)
+    known = _find_evaluation(workspace, fingerprint, production)
+    if known:
+        return known
+    with ExitStack() as stack:
+        encoders: dict[str, Encoder] = {
+            RANDOM: RandomEncoder(),
+            BASELINE: load_encoder(Path(baseline["folder"])),
+            CANDIDATE: load_encoder(Path(candidate["folder"])),
+        }
+        if production:
+            encoders[PRODUCTION] = load_encoder(
+                stack.enter_context(registry.encoder_folder(production))
+            )
+        contests = {
+            split: hold_contest(encoders, CANDIDATE, judged.of(split), SETTINGS) for split in SPLITS
+        }
+    compared = production.number if production else None
+    test, heard = judged.of("test"), contests["test"].embeddings
+    track_map = map_tracks(heard, test.labels.tracks, test.labels.genres)
+    result = _gather(contests, track_map, candidate["version"], compared)
+    with tempfile.TemporaryDirectory() as folder:
+        write_examples(test, heard, Path(folder))
+        registry.open_run(candidate["run_id"]).log_folder(Path(folder), LISTENING)
+    _record(result, registry, candidate["run_id"])
+    workspace.save_record("evaluation", asdict(result) | {"fingerprint": fingerprint})
+    return result
+
+
+def _gather(
+    contests: dict[Split, Contest], track_map: TrackMap, candidate: int, production: int | None
+) -> Evaluation:
+    return Evaluation(
+        {split: contest.rows for split, contest in contests.items()},
+        {split: contest.differences for split, contest in contests.items()},
+        {split: contest.hubness for split, contest in contests.items()},
+        {split: contest.categories for split, contest in contests.items()},
+        track_map,
+        candidate,
+        production,
+        reused=False,
+    )
+
+
+def _production_beside(registry: Registry, candidate: int) -> ModelVersion | None:
+    """Find the version in production, unless it is the candidate itself."""
+    production = registry.find_production()
+    return production if production and production.number != candidate else None
+
+
+def _find_evaluation(
+    workspace: Workspace, fingerprint: str, production: ModelVersion | None
+) -> Evaluation | None:
+    """Find the recorded evaluation if it would come out the same.
+
+    A candidate that went to production since keeps the evaluation that it was promoted by.
+    """
+    if not workspace.has_record("evaluation"):
+        return None
+    record = workspace.load_record("evaluation")
+    same_production = production is None or production.number == record["production"]
+    if record["fingerprint"] != fingerprint or not same_production:
+        return None
+    known = {name: value for name, value in record.items() if name != "fingerprint"}
+    return Evaluation(**known | {"reused": True})
+
+
+def _record(result: Evaluation, registry: Registry, run_id: str) -> None:
+    run = registry.open_run(run_id)
+    run.log_figure(plot_map(result.track_map), "map")
+    for split, rows in result.rows.items():
+        run.log_table(table(rows).reset_index(), f"table_1_{split}")
+        run.log_figure(plot_table(rows), f"table_1_{split}")
+        run.log_figure(plot_categories(result.categories[split]), f"categories_{split}")
+        run.log_table(pd.DataFrame(result.differences[split]), f"differences_{split}")
+        run.log_metrics(
+            {
+                f"{split}/{row['protocol']}/{row['annotation']}": row["map"]
+                for row in rows
+                if row["encoder"] == CANDIDATE
+            }
+        )

@@ -1,0 +1,56 @@
+"""The jobs over the graph: the whole of it, and the parts that smaller changes ask for."""
+
+import dagster as dg
+
+from orchestration.automation.decision import Action
+from orchestration.partitions import EVERY_BUCKET
+
+READING = ("catalog", "tracks")
+PUBLISHING = ("embeddings", "index", "active_model")
+
+refresh = dg.define_asset_job(
+    Action.REFRESH.value,
+    selection=dg.AssetSelection.all(),
+    run_tags=EVERY_BUCKET,
+    description="The whole graph in one run: catalogue, models, gate, embeddings, index. "
+    "What has not changed is found instead of made again.",
+)
+
+extend = dg.define_asset_job(
+    Action.EXTEND.value,
+    selection=dg.AssetSelection.assets(*READING, "clips", *PUBLISHING),
+    run_tags=EVERY_BUCKET,
+    description="Tracks came, left, or have another file: their clips, their embeddings by the "
+    "model in production, and the live index of their buckets. Nothing is trained.",
+)
+
+relabel = dg.define_asset_job(
+    Action.RELABEL.value,
+    # Without the gate: nothing is promoted here.
+    selection=(
+        dg.AssetSelection.assets(*READING, "clips", "evaluation", "embeddings", "active_model")
+        - dg.AssetSelection.checks_for_assets("evaluation")
+    ),
+    run_tags=EVERY_BUCKET,
+    description="Only what rows say has changed: the evaluation by the new labels, and the labels "
+    "in the database. Nothing is decoded, trained or embedded.",
+)
+
+confirm = dg.define_asset_job(
+    Action.CONFIRM.value,
+    selection=dg.AssetSelection.assets("catalog", "active_model"),
+    description="Nothing has changed for days: read the manifest and see that its version serves.",
+)
+
+promote = dg.define_asset_job(
+    "promote",
+    selection=(
+        dg.AssetSelection.assets("evaluation", "production_model", *PUBLISHING)
+        - dg.AssetSelection.checks_for_assets("evaluation")
+    ),
+    run_tags=EVERY_BUCKET,
+    description="Evaluate the candidate, promote and publish it, by hand. With `force_reason` in "
+    "the config of `production_model` even if the gate refuses; the reason is kept.",
+)
+
+PIPELINE = (refresh, extend, relabel, confirm, promote)

@@ -1,0 +1,96 @@
+"""What asks for runs: a sensor on the catalogue, and a weekly schedule.
+
+Both are off until somebody switches them on (`make dev` does). Each request is made once: a run
+that failed is for people to look at, and to run again.
+"""
+
+import dagster as dg
+
+from ml.errors import CatalogError
+from orchestration.automation.decision import Action, Decision, decide
+from orchestration.automation.drift import Measurement, measure_drift
+from orchestration.automation.jobs import PIPELINE, confirm, extend, refresh, relabel
+from orchestration.partitions import EVERY_BUCKET, bucket_range
+from orchestration.resources import Services
+
+REASON_TAG, ACTION_TAG, CATALOGUE_TAG = (
+    f"soundalike/{name}" for name in ("reason", "action", "catalogue")
+)
+SECONDS_BETWEEN_LOOKS = 60
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+@dg.sensor(
+    jobs=[refresh, extend, relabel, confirm],
+    minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
+    default_status=dg.DefaultSensorStatus.STOPPED,
+)
+def catalogue_changes(
+    context: dg.SensorEvaluationContext, services: Services
+) -> dg.RunRequest | dg.SkipReason:
+    """Look at the manifest each minute, and ask for what its changes need; off until switched on.
+
+    Nothing changed: nothing. Labels: `relabel`. Tracks, within a tenth of those that the model
+    was trained on: `extend`. Beyond: `refresh`.
+    """
+    if busy := _find_unfinished(context.instance):
+        return dg.SkipReason(f"Run {busy.run_id} of `{busy.job_name}` is not finished.")
+    return _respond(services, weekly=False)
+
+
+@dg.schedule(
+    job=refresh,
+    cron_schedule="0 3 * * 1",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+)
+def weekly_refresh(
+    context: dg.ScheduleEvaluationContext, services: Services
+) -> dg.RunRequest | dg.SkipReason:
+    """Refresh every Monday at 03:00 UTC if anything has changed since the last training.
+
+    Off until switched on. What needs no training is the sensor's.
+    """
+    if busy := _find_unfinished(context.instance):
+        return dg.SkipReason(f"Run {busy.run_id} of `{busy.job_name}` is not finished.")
+    return _respond(services, weekly=True)
+
+
+def _respond(services: Services, *, weekly: bool) -> dg.RunRequest | dg.SkipReason:
+    try:
+        found = measure_drift(services)
+    except CatalogError as error:
+        return dg.SkipReason(str(error))
+    limit = services.environment.growth_limit
+    decision = decide(found.drift, weekly=weekly, growth_limit=limit)
+    if decision.action is Action.NOTHING or (weekly and decision.action is not Action.REFRESH):
+        since = f" since {found.since:%Y-%m-%d %H:%M} UTC" if found.since else ""
+        return dg.SkipReason(f"Catalogue {found.digest}{since}: {decision.reason}")
+    return _request(found, decision)
+
+
+def _request(found: Measurement, decision: Decision) -> dg.RunRequest:
+    tags = bucket_range(decision.buckets) if decision.buckets else EVERY_BUCKET
+    return dg.RunRequest(
+        run_key=f"{decision.action}:{found.request_key}",
+        job_name=decision.action.value,
+        tags={
+            **(tags if decision.action is not Action.CONFIRM else {}),
+            ACTION_TAG: decision.action.value,
+            REASON_TAG: decision.reason,
+            CATALOGUE_TAG: found.digest,
+        },
+    )
+
+
+def _find_unfinished(instance: dg.DagsterInstance) -> dg.DagsterRun | None:
+    """Find a run of the pipeline that is queued or going on."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+    names = {job.name for job in PIPELINE}
+    return next((run for run in runs if run.job_name in names), None)
