@@ -46,7 +46,7 @@ class Site:
         """Where it is."""
         return f"http://127.0.0.1:{self.port}"
 
-    def ask(self, method: str, path: str, **options: object) -> requests.Response:
+    def ask(self, method: str, path: str, **options: Any) -> requests.Response:  # noqa: ANN401
         """Send a request to the API."""
         return requests.request(method, self.url + API + path, timeout=60, **options)
 
