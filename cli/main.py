@@ -6,7 +6,18 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from cli import database, doctor, models, pipeline, server, services, takedown, versions
+from cli import (
+    database,
+    doctor,
+    models,
+    pipeline,
+    server,
+    services,
+    study,
+    takedown,
+    versions,
+    web,
+)
 from ml.errors import SoundalikeError
 
 app = typer.Typer(
@@ -14,7 +25,18 @@ app = typer.Typer(
     add_completion=False,
     help="Find music that sounds like this, in your own catalogue.",
 )
-for group in (pipeline, services, models, database, takedown, server, versions, doctor):
+for group in (
+    pipeline,
+    services,
+    models,
+    database,
+    takedown,
+    server,
+    versions,
+    doctor,
+    web,
+    study,
+):
     group.register(app)
 
 

@@ -20,6 +20,7 @@ from search.switching import activate_whole
 from search.takedown import denied_tracks
 from search.tracks import TrackCounts, upsert_tracks
 from search.verification import mark_verified, measure_recall
+from search.waveforms import load_waveforms
 from search.windows import DEFAULT_WINDOWS, WindowLoad, WindowSettings, load_windows
 
 INDEX_RECORD = "index"
@@ -33,6 +34,8 @@ def publish_windows(
     windows: WindowSettings = DEFAULT_WINDOWS,
 ) -> tuple[WindowLoad, TrackCounts]:
     """Embed and load the windows of some buckets under the production version.
+
+    Metadata, peaks and loudness of all tracks come with them.
 
     Parameters
     ----------
@@ -53,9 +56,10 @@ def publish_windows(
         What was embedded, and what changed in the table of tracks.
     """
     version = registry.find_version(_production_version(workspace))
-    playable = _playable_tracks(workspace)
+    playable = playable_tracks(workspace)
     playable = playable[~playable["track_id"].isin(denied_tracks(database))]
     counts = upsert_tracks(database, playable)
+    load_waveforms(database, workspace.store, playable)
     begin_version(database, version.number, MODEL_NAME, version.run_id)
     with registry.encoder_folder(version) as folder:
         encoder = load_encoder(folder)
@@ -123,8 +127,8 @@ def _production_version(workspace: Workspace) -> int:
     return int(workspace.load_record("production_model")["version"])
 
 
-def _playable_tracks(workspace: Workspace) -> pd.DataFrame:
-    """Tracks of the catalogue that have audio in the store."""
+def playable_tracks(workspace: Workspace) -> pd.DataFrame:
+    """List the tracks of the catalogue that have audio in the store, with `duration_s`."""
     clips = workspace.store.read_clips(range(N_BUCKETS)).drop_duplicates("track_id")
     audio = clips[["track_id", "samples", "content"]]
     tracks = workspace.load_table("tracks").merge(audio, on="track_id", how="inner")
