@@ -73,7 +73,11 @@ export function sizeCanvas(canvas) {
   return { context, width, height };
 }
 
-/** Read a colour of the theme. */
+/** Read a colour of the theme as it is now, light or dark. */
 export function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  probe.style.color = `var(--${name})`;
+  if (!probe.isConnected) document.body.append(probe);
+  return getComputedStyle(probe).color;
 }
+
+const probe = element("span", { hidden: true });

@@ -40,6 +40,7 @@ export function createExamples(root) {
   examples.subscribe(({ likes, dislikes }) => {
     if (!likes.length && !dislikes.length) return root.replaceChildren();
     const none = element("p.hint", {}, "Add one that you like (+): what is wanted cannot be told from what is not.");
+    const aside = element("p.hint", {}, "Your file is set aside: examples are tracks of the catalogue.");
     root.replaceChildren(
       element(
         "section.panel.examples",
@@ -48,6 +49,7 @@ export function createExamples(root) {
         ...likes.map((one) => makeChip(one, "likes")),
         ...dislikes.map((one) => makeChip(one, "dislikes")),
         likes.length ? null : none,
+        query.value.source?.kind === "file" ? aside : null,
         button("Back to one query", { kind: "link", onclick: () => (examples.set({ likes: [], dislikes: [] }), searchAgain()) }),
       ),
     );

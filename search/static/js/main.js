@@ -95,7 +95,11 @@ async function follow() {
   following = false;
 }
 
-found.subscribe(({ status }) => status === "ready" && view === "search" && remember());
+found.subscribe(({ status, model }) => {
+  get("view-search").classList.toggle("blank", status === "idle" && !query.value.source);
+  if (model) showModel(model);
+  if (status === "ready" && view === "search") remember();
+});
 window.addEventListener("popstate", follow);
 for (const link of document.querySelectorAll("a[data-view]")) {
   link.addEventListener("click", (event) => {
@@ -134,6 +138,10 @@ get("open-keys").addEventListener("click", () => showSheet(keys));
 get("switch-theme").addEventListener("click", switchTheme);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
 
+function showModel(version) {
+  get("model").textContent = `Model ${version}`;
+}
+
 function switchTheme() {
   const root = document.documentElement;
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
@@ -149,5 +157,5 @@ function repaint() {
 }
 
 await openSession();
-getModel().then(({ version, name }) => (get("model").textContent = `${name ?? "model"} ${version}`), () => {});
+getModel().then(({ version }) => showModel(version), () => {});
 await follow();

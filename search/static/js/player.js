@@ -80,6 +80,14 @@ export function audition(clip, fromMs) {
   play("b", fromMs);
 }
 
+/** Put a clip on deck B, so that it is what plays next. */
+export function cue(clip) {
+  load("b", clip);
+  decks.b.audio.currentTime = clip.startMs / 1000;
+  playing.set((now) => ({ ...now, side: "b" }));
+  tell();
+}
+
 /** Play on, or pause. */
 export function toggle() {
   const { side, playing: on, clips } = playing.value;

@@ -3,7 +3,7 @@
 import { button, element } from "./dom.js";
 import { examples, filters, found, more, searchNow } from "./searching.js";
 import { announce, problemLine, toast } from "./notices.js";
-import { audition, load, onTick, playing } from "./player.js";
+import { audition, cue, load, onTick, playing } from "./player.js";
 import { ratings } from "./ratings.js";
 import { createRow } from "./row.js";
 import { keyOf } from "./segments.js";
@@ -107,12 +107,12 @@ export function createResults(root, acts) {
       setCurrent(next);
       rows[next].root.focus();
       if (auditioning.value) audition(rows[next].clip);
-      else if (!playing.value.playing) load("b", rows[next].clip);
+      else if (!playing.value.playing) cue(rows[next].clip);
     },
   };
 }
 
-function makeHeading({ status, asked, items, model }) {
+function makeHeading({ status, asked, items }) {
   if (!asked) return [];
   const { source, region, kind } = asked;
   const what =
@@ -121,7 +121,7 @@ function makeHeading({ status, asked, items, model }) {
       : ["Sounds like ", element("strong", {}, source.title), ` ${span(region.startMs, region.endMs)}`];
   const title = element("h2", {}, ...what);
   if (status !== "ready" || !items.length) return [title];
-  return [title, makeAuditioning(), ...makeLink(kind), element("span.hint", {}, model ? `Model ${model}` : "")];
+  return [title, makeAuditioning(), ...makeLink(kind)];
 }
 
 function makeAuditioning() {

@@ -16,7 +16,7 @@ export function createRow(segment, acts) {
   const clip = clipOf(segment);
   const name = `row-${segment.rank}`;
   const strip = createStrip(
-    { trackId: segment.track_id, durationMs: segment.duration_ms, startMs: segment.start_ms, endMs: segment.end_ms },
+    { trackId: segment.track_id, durationMs: segment.duration_ms ?? segment.end_ms, startMs: segment.start_ms, endMs: segment.end_ms },
     (ms) => audition(clip, ms),
   );
   const isOn = () => playing.value.side === "b" && playing.value.clips.b?.key === clip.key;
@@ -71,7 +71,7 @@ function describe(segment, name) {
       "p.tags",
       {},
       ...tags.map((tag) => element("span.tag", {}, tag)),
-      element("span.length", { title: "Length of the track" }, clock(segment.duration_ms)),
+      segment.duration_ms ? element("span.length", { title: "Length of the track" }, clock(segment.duration_ms)) : null,
     ),
   );
 }

@@ -20,7 +20,7 @@ export function shortcuts(page) {
     searching(["ArrowDown", "j"], "↓ J", "Next result", "Results", () => results.go(1)),
     searching(["ArrowUp", "k"], "↑ K", "Result before", "Results", () => results.go(-1)),
     searching(["Enter"], "Enter", "Play the result that one is at; elsewhere, search", "Results", () => (results.focused() ? results.playOrPause() : page.searchNow())),
-    searching(["1", "2", "3", "4", "5"], "1 – 5", "Rate", "Results", (event) => page.rate(Number(event.key))),
+    searching(["1", "2", "3", "4", "5"], "1–5", "Rate", "Results", (event) => page.rate(Number(event.key))),
     searching(["0"], "0", "Take the rating back", "Results", () => page.rate(0)),
     searching(["s"], "S", "Keep on the shortlist", "Results", () => act("keep")),
     searching(["m"], "M", "Search from this result", "Results", () => act("moreLike")),

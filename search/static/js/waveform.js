@@ -38,12 +38,16 @@ export function drawWaveform(container, track, region, { onRegion, onSeek }) {
     plugins: [regions],
     ...colours(),
   });
-  const marked = regions.addRegion({
-    start: region.startMs / 1000,
-    end: region.endMs / 1000,
-    minLength: Math.min(SHORTEST_MS, track.durationMs) / 1000,
-    maxLength: LONGEST_MS / 1000,
-    color: colour("query-wash"),
+  let chosen = region;
+  let marked = null; // a region needs the length, which is known once the peaks are taken in
+  surfer.once("ready", () => {
+    marked = regions.addRegion({
+      start: chosen.startMs / 1000,
+      end: chosen.endMs / 1000,
+      minLength: Math.min(SHORTEST_MS, track.durationMs) / 1000,
+      maxLength: LONGEST_MS / 1000,
+      color: colour("query-wash"),
+    });
   });
   const read = () => ({
     startMs: Math.round(1000 * marked.start),
@@ -53,12 +57,14 @@ export function drawWaveform(container, track, region, { onRegion, onSeek }) {
   regions.on("region-updated", () => onRegion(read(), true));
   surfer.on("interaction", (seconds) => onSeek(1000 * seconds));
   return {
-    setRegion: ({ startMs, endMs }) =>
-      marked.setOptions({ start: startMs / 1000, end: endMs / 1000 }),
+    setRegion(next) {
+      chosen = next;
+      marked?.setOptions({ start: next.startMs / 1000, end: next.endMs / 1000 });
+    },
     setPosition: (ms) => surfer.setTime(ms / 1000),
     repaint() {
       surfer.setOptions(colours());
-      marked.setOptions({ color: colour("query-wash") });
+      marked?.setOptions({ color: colour("query-wash") });
     },
     destroy: () => surfer.destroy(),
   };
