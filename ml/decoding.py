@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import xxhash
 
-from ml.audio import AudioLimits, Int16
+from ml.audio import INT16_SCALE, SAMPLE_RATE, AudioLimits, Int16, decode_blocks
 from ml.audio_store import AudioStore
 from ml.errors import AudioError
 from ml.isolation import WorkerFailure, WorkerLimits, map_isolated
@@ -97,6 +98,70 @@ def decode_track(
             return Decoded(samples, hash_file(path))
     except AudioError as error:
         return error
+
+
+def decode_excerpt(
+    path: Path,
+    start_ms: int,
+    end_ms: int,
+    limits: AudioLimits,
+    worker: WorkerLimits,
+    decoder: Decoder = decode_blocks,
+) -> Int16:
+    """Decode a stretch of a file that nobody vouches for, in a worker process as `decode_tracks`.
+
+    Parameters
+    ----------
+    path : Path
+        The file; what follows the stretch is not decoded.
+    start_ms, end_ms : int
+        The stretch, milliseconds.
+    limits, worker : AudioLimits, WorkerLimits
+        What the file must satisfy, and what decoding it may cost.
+    decoder : Decoder
+        Picklable.
+
+    Returns
+    -------
+    numpy.ndarray [shape=(samples,)]
+        int16 at 16 kHz; fewer than asked for where the file ends.
+
+    Raises
+    ------
+    AudioError
+        The file cannot be used, or the stretch lies behind its end or is silent.
+    """
+    first, last = (ms * SAMPLE_RATE // 1000 for ms in (start_ms, end_ms))
+    read = partial(_read_stretch, first=first, last=last, limits=limits, decoder=decoder)
+    ((_, outcome),) = map_isolated(read, [path], worker, 1)
+    if isinstance(outcome, WorkerFailure):
+        raise _explain(outcome, worker)
+    if isinstance(outcome, AudioError):
+        raise outcome
+    return outcome
+
+
+def _read_stretch(
+    path: Path, first: int, last: int, limits: AudioLimits, decoder: Decoder
+) -> Int16 | AudioError:
+    kept: list[Int16] = [np.empty(0, np.int16)]
+    done = 0
+    try:
+        with _silence_decoders():
+            for block in _read(path, limits, decoder):
+                kept.append(block[max(0, first - done) : max(0, last - done)])
+                done += len(block)
+                if done >= last:
+                    break
+    except AudioError as error:
+        return error
+    stretch = np.concatenate(kept)
+    if not len(stretch):
+        end = f"{done / SAMPLE_RATE:.1f} s"
+        return AudioError("region_outside", f"The file ends at {end}: choose a region before that.")
+    if np.abs(stretch.astype(np.int32)).max() <= limits.silence_peak * INT16_SCALE:
+        return AudioError("silent", "The region is silent: choose another one.")
+    return stretch
 
 
 def hash_file(path: Path) -> str:

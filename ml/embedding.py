@@ -100,6 +100,34 @@ def embed_clips(
     return embeddings
 
 
+def embed_excerpt(
+    encoder: Encoder, samples: npt.NDArray[np.int16]
+) -> tuple[npt.NDArray[np.float32], int]:
+    """Embed an excerpt of any length as one vector.
+
+    One longer than a clip is the mean of a window every five seconds, the last ending with it. A
+    shorter one is repeated until it fills a clip, as in training (`ml.training.minibatches`):
+    silence behind it would be heard as part of the music.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Any.
+    samples : numpy.ndarray [shape=(samples,)]
+        int16 at 16 kHz, at least one.
+
+    Returns
+    -------
+    numpy.ndarray [shape=(128,)], int
+        float32 of norm 1, and how many windows it is the mean of.
+    """
+    whole = np.pad(samples, (0, max(0, CLIP_SAMPLES - len(samples))), mode="wrap")
+    starts = place_windows(len(whole), CLIP_SAMPLES // 2)
+    windows = np.stack([whole[start : start + CLIP_SAMPLES] for start in starts])
+    mean = encoder.encode(torch.from_numpy(to_float(windows))).mean(0)
+    return torch.nn.functional.normalize(mean, dim=0).numpy(), len(starts)
+
+
 def place_windows(samples: int, hop: int) -> npt.NDArray[np.int64]:
     """Start of each ten-second window of a track, so that every moment lies in one.
 

@@ -19,6 +19,7 @@ from search.switching import activate_whole
 from search.takedown import denied_tracks
 from search.tracks import TrackCounts, upsert_tracks
 from search.verification import RecallReport, mark_verified, measure_recall
+from search.waveforms import load_waveforms
 from search.windows import DEFAULT_WINDOWS, WindowLoad, WindowSettings, load_windows
 
 INDEX_RECORD = "index"
@@ -32,6 +33,8 @@ def publish_windows(
     windows: WindowSettings = DEFAULT_WINDOWS,
 ) -> tuple[WindowLoad, TrackCounts]:
     """Embed and load the windows of some buckets under the production version.
+
+    Metadata, peaks and loudness of all tracks come with them.
 
     Parameters
     ----------
@@ -55,6 +58,7 @@ def publish_windows(
     playable = _playable_tracks(workspace)
     playable = playable[~playable["track_id"].isin(denied_tracks(database))]
     counts = upsert_tracks(database, playable)
+    load_waveforms(database, workspace.store, playable)
     begin_version(database, version.number, MODEL_NAME, version.run_id)
     with registry.encoder_folder(version) as folder:
         encoder = load_encoder(folder)

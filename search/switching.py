@@ -17,12 +17,13 @@ from search.index import (
     retire,
     rollback,
 )
+from search.map import refresh_map
 
 
 def activate_whole(database: Database, version: int) -> None:
-    """Make a version active together with its graph of neighbours.
+    """Make a version active together with its graph of neighbours and its map.
 
-    The graph is computed before, if it has to be: minutes for tens of thousands of tracks, in
+    Both are computed before, if they have to be: minutes for tens of thousands of tracks, in
     which everyone queries the version before.
 
     Raises
@@ -33,6 +34,7 @@ def activate_whole(database: Database, version: int) -> None:
     states = {model.model_version: model.state for model in list_models(database)}
     if states.get(version) == "verified":
         refresh_neighbours(database, version)
+        refresh_map(database, version)
     activate(database, version)
 
 

@@ -1,0 +1,100 @@
+"""Peaks, loudness and place of each track, computed in the pipeline for the page."""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from psycopg.rows import dict_row
+
+from ml.audio_store import AudioStore
+from ml.progress import track_progress
+from ml.waveform import PEAKS_PER_SECOND, find_peaks, measure_loudness
+from search.database import Database
+from search.queries import query
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Waveform:
+    """What is drawn and played of a track.
+
+    Parameters
+    ----------
+    content : str
+        Hash of what it was computed from.
+    path : str
+        The original file: a path of this machine, or a URL.
+    loudness_lufs : float or None
+        Integrated loudness by ITU-R BS.1770-4.
+    peaks : bytes
+        A byte for each tenth of a second, 255 being full scale.
+    duration_ms : int or None
+        Of the track.
+    """
+
+    content: str
+    path: str
+    loudness_lufs: float | None
+    peaks: bytes
+    duration_ms: int | None
+
+    @property
+    def heights(self) -> NDArray[np.float64]:
+        """The peaks, 0 to 1, `PEAKS_PER_SECOND` of them a second."""
+        scaled: NDArray[np.float64] = np.frombuffer(self.peaks, np.uint8) / 255
+        return scaled.round(3)
+
+
+def load_waveforms(database: Database, store: AudioStore, tracks: pd.DataFrame) -> int:
+    """Compute and load what is not there yet, or was computed from another file.
+
+    Parameters
+    ----------
+    database : Database
+        Migrated, with the tracks' metadata loaded.
+    store : AudioStore
+        The tracks' audio.
+    tracks : pandas.DataFrame
+        Columns `track_id`, `digest`, `samples`, `content`, `path`.
+
+    Returns
+    -------
+    int
+        Waveforms computed now.
+    """
+    with database.transaction() as connection:
+        rows = connection.execute(query("known_waveforms")).fetchall()
+    known = {track_id: (content, path) for track_id, content, path in rows}
+    facts = list(zip(tracks["track_id"], tracks["content"], tracks["path"], strict=True))
+    moved = [(i, p) for i, c, p in facts if i in known and known[i][0] == c and known[i][1] != p]
+    stale = [track_id for track_id, content, _ in facts if known.get(track_id, ("",))[0] != content]
+    with database.transaction() as connection:
+        for track_id, path in moved:
+            connection.execute(query("move_waveform"), {"track_id": track_id, "path": path})
+    left = tracks[tracks["track_id"].isin(stale)]
+    for row in track_progress(left.itertuples(), len(left), "waveforms computed", logger):
+        samples = store.read(str(row.digest), 0, int(str(row.samples)))
+        values = {
+            "track_id": row.track_id,
+            "content": row.content,
+            "path": row.path,
+            "loudness_lufs": measure_loudness(samples),
+            "peaks": find_peaks(samples).tobytes(),
+        }
+        with database.transaction() as connection:
+            connection.execute(query("upsert_waveform"), values)
+    return len(left)
+
+
+def find_waveform(database: Database, track_id: str) -> Waveform | None:
+    """Find what is drawn and played of a served track; None for any other."""
+    with database.transaction() as connection:
+        cursor = connection.cursor(row_factory=dict_row)
+        row = cursor.execute(query("find_waveform"), (track_id,)).fetchone()
+    return Waveform(**row) if row else None
+
+
+__all__ = ["PEAKS_PER_SECOND", "Waveform", "find_waveform", "load_waveforms"]
