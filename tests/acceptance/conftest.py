@@ -31,7 +31,10 @@ from tests.integration.conftest import finished as finished
 from tests.integration.conftest import training_file as training_file
 
 START_SECONDS, STOP_SECONDS = 120, 30
-NO_BROWSER = "No Chromium is here: install one with `apt-get install chromium`, or `.venv/bin/playwright install chromium`"
+NO_BROWSER = (
+    "No Chromium is here: install one with `apt-get install chromium`, "
+    "or `.venv/bin/playwright install chromium`."
+)
 SWITCHES = (
     "--no-sandbox",
     "--use-fake-device-for-media-stream",  # a microphone that beeps

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from playwright.sync_api import Browser, Page, expect
 
 from tests.acceptance.conftest import serve, visiting
-from tests.integration.conftest import PROGRAMS
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Site, Visit
@@ -60,8 +59,8 @@ def test_microphone_that_is_refused(visit: "Visit") -> None:
 
 def test_clipboard_without_sound(visit: "Visit") -> None:
     page = visit.go()
-    paste = "document.body.dispatchEvent(new ClipboardEvent('paste', {clipboardData: new DataTransfer(), bubbles: true}))"
-    page.evaluate(paste)
+    event = "new ClipboardEvent('paste', {clipboardData: new DataTransfer(), bubbles: true})"
+    page.evaluate(f"document.body.dispatchEvent({event})")
     expect(page.get_by_text("copy a sound file")).to_be_visible()
 
 
@@ -69,7 +68,7 @@ def test_token_is_asked_for_once(browser: Browser, site: "Site", tmp_path: Path)
     tokens = tmp_path / "tokens.json"
     made = site.home.run("soundalike", "token", "new", "listen", API_TOKENS_FILE=str(tokens))
     assert made.returncode == 0, made.stdout
-    token = made.stdout.split()[-1]
+    token = made.stdout.splitlines()[0].strip()
     with serve(site.home, tmp_path / "printed.txt", API_TOKENS_FILE=str(tokens)) as url:
         locked = type(site)(url, site.home, site.audio)
         with visiting(browser.new_context(), locked) as visit:

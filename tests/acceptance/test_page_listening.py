@@ -18,7 +18,8 @@ class Deck(NamedTuple):
 
 
 def decks(page: Page) -> dict[str, Deck]:
-    script = "[...document.querySelectorAll('audio[data-deck]')].map(a => [a.dataset.deck, a.paused, a.currentTime])"
+    state = "[a.dataset.deck, a.paused, a.currentTime]"
+    script = f"[...document.querySelectorAll('audio[data-deck]')].map(a => {state})"
     return {name: Deck(paused, seconds) for name, paused, seconds in page.evaluate(script)}
 
 

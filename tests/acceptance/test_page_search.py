@@ -80,7 +80,9 @@ def test_back_returns_to_the_search_before(visit: "Visit") -> None:
 
 def test_region_moves_by_mouse_keys_and_numbers(visit: "Visit") -> None:
     page = visit.search(start=4, end=14)
-    page.wait_for_function("document.querySelector('.surface > div').shadowRoot.querySelector('[part~=region]')")
+    page.wait_for_function(
+        "document.querySelector('.surface > div').shadowRoot.querySelector('[part~=region]')"
+    )
     x, y, width, height = page.evaluate(REGION)
     drag(page, x + width / 2, y + height / 2, 100)
     start, end = region_of(page)
@@ -204,7 +206,7 @@ def test_filters_narrow_what_is_found(visit: "Visit") -> None:
     chip(page, "Genre", "fall").click()
     expect(page).to_have_url(re.compile("genre=fall"))
     page.get_by_role("article").first.wait_for()
-    assert {tag for tag in page.locator("article .tag:first-child").all_inner_texts()} == {"fall"}
+    assert set(page.locator("article .tag:first-child").all_inner_texts()) == {"fall"}
     chip(page, "Mood", "tense").click()
     expect(page.get_by_text("No track passes the filters")).to_be_visible()
     page.locator(".foot").get_by_role("button", name="Clear the filters").click()

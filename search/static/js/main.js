@@ -1,6 +1,6 @@
 /** Puts the page together. */
 
-import { getModel } from "./api.js";
+import { getModel, getTrack } from "./api.js";
 import { addExample, createExamples } from "./examples.js";
 import { createFilters, filter, hideArtist } from "./filters.js";
 import { takeFiles } from "./intake.js";
@@ -79,15 +79,24 @@ function nameExamples() {
   return { likes: examples.value.likes.map(name), dislikes: examples.value.dislikes.map(name) };
 }
 
+/** Give examples of an address their titles. */
+const nameAll = (list) =>
+  Promise.all(
+    list.map(async ({ trackId, startMs }) => {
+      const { title, artist } = await getTrack(trackId).catch(() => ({}));
+      return { track_id: trackId, start_ms: startMs, title, artist };
+    }),
+  );
+
 /** Go where the address says. */
 async function follow() {
   following = true;
   const address = readAddress();
   show(address.view in VIEWS ? address.view : "search");
   filters.set(address.filters);
-  const name = ({ trackId, startMs }) => ({ track_id: trackId, start_ms: startMs });
   if (address.likes.length) {
-    examples.set({ likes: address.likes.map(name), dislikes: address.dislikes.map(name) });
+    const [likes, dislikes] = await Promise.all([address.likes, address.dislikes].map(nameAll));
+    examples.set({ likes, dislikes });
     await searchNow();
   } else if (address.segment) {
     await deck.searchFrom(address.segment.trackId, address.segment);

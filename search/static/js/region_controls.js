@@ -74,8 +74,9 @@ export function createControls(source, change) {
 /** Say what happens to a part that is not ten seconds long. */
 function explain(ms, source) {
   if (ms > USUAL_MS) return "Longer than ten seconds: its windows of ten seconds are averaged.";
-  if (ms < USUAL_MS && source.durationMs >= USUAL_MS) return "Shorter than ten seconds: it is repeated until it fills them, as short tracks are in training.";
-  return "";
+  if (ms === USUAL_MS) return "";
+  if (source.kind === "file") return "Shorter than ten seconds: it is repeated until it fills them, as short tracks are in training.";
+  return "Shorter than ten seconds: the ten seconds around its middle are compared.";
 }
 
 function createClock(label, onChange) {

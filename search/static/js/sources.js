@@ -27,7 +27,7 @@ export async function fromTrack(trackId) {
     title: track.title,
     artist: track.artist,
     url: audioUrl(trackId),
-    durationMs: waveform.duration_ms,
+    durationMs: waveform.duration_ms ?? (1000 * waveform.peaks.length) / waveform.points_per_second,
     peaks: waveform.peaks,
     lufs: waveform.loudness_lufs,
   };
