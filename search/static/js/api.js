@@ -4,24 +4,22 @@ const ROOT = "/api/v1";
 
 /** What went wrong, in one sentence that ends with what to do. */
 export class Problem extends Error {
-  constructor(detail, { status = 0, code = "", retryAfter = 0 } = {}) {
+  constructor(detail, { status = 0, code = "" } = {}) {
     super(detail);
     this.status = status;
     this.code = code;
-    this.retryAfter = retryAfter;
   }
 }
 
 /** Called when the server wants a token. */
 export const gate = { onLocked: () => {} };
 
-function readProblem(status, body, retryAfter) {
+function readProblem(status, body) {
   if (status === 401) gate.onLocked();
   const fallback = `The server answered ${status}: try again, or ask who runs it to look at its log.`;
   return new Problem(body?.detail ?? fallback, {
     status,
     code: body?.code ?? "",
-    retryAfter: Number(retryAfter) || 0,
   });
 }
 
@@ -40,7 +38,7 @@ async function request(path, { json, ...options } = {}) {
     throw new Problem(OFFLINE);
   }
   const body = response.status === 204 ? null : await response.json().catch(() => null);
-  if (!response.ok) throw readProblem(response.status, body, response.headers.get("Retry-After"));
+  if (!response.ok) throw readProblem(response.status, body);
   return body;
 }
 
@@ -55,7 +53,7 @@ function send(path, form, { onProgress, signal }) {
     xhr.onload = () =>
       xhr.status < 400
         ? resolve(xhr.response)
-        : reject(readProblem(xhr.status, xhr.response, xhr.getResponseHeader("Retry-After")));
+        : reject(readProblem(xhr.status, xhr.response));
     xhr.onerror = () => reject(new Problem(OFFLINE));
     xhr.onabort = () => reject(new DOMException("Cancelled", "AbortError"));
     signal?.addEventListener("abort", () => xhr.abort());

@@ -58,6 +58,7 @@ function show(next) {
     else link.removeAttribute("aria-current");
   }
   document.body.dataset.view = view;
+  if (view === "search") deck.cue();
   if (view === "map") map.open();
   if (view === "study") study.open(readAddress().study);
 }

@@ -49,14 +49,16 @@ export function createQuery(root) {
   );
   root.replaceChildren(element("section.panel.query", { "aria-label": "What to search by" }, sources, trouble, deck, welcome.root));
 
-  let waveform = null;
-  let controls = null;
+  let shown = null; // {waveform, slider, controls} of the source
+  let asked = 0;
 
   async function take(making, region, retry) {
+    const mine = ++asked;
     trouble.replaceChildren();
     root.setAttribute("aria-busy", "true");
     try {
       const source = await making;
+      if (mine !== asked) return; // something else was chosen meanwhile
       release(query.value.source);
       examples.set(NO_EXAMPLES);
       const chosen = fit(region?.endMs ? region : findStart(source, region), source.durationMs);
@@ -64,28 +66,28 @@ export function createQuery(root) {
       show(source, chosen);
       searchNow();
     } catch (problem) {
-      report(problem, retry);
+      if (mine === asked) report(problem, retry);
     } finally {
-      root.removeAttribute("aria-busy");
+      if (mine === asked) root.removeAttribute("aria-busy");
     }
   }
 
   function show(source, region) {
-    waveform?.destroy();
+    shown?.waveform.destroy();
     deck.hidden = false;
     welcome.root.remove();
     const surface = element("div.surface");
-    controls = createControls(source, change);
+    const controls = createControls(source, change);
     const slider = createSlider(surface, change);
     deck.replaceChildren(createHeading(source), slider.root, controls.root);
-    waveform = drawWaveform(surface, source, region, {
+    const waveform = drawWaveform(surface, source, region, {
       onRegion: (dragged, done) => change(() => dragged, done, true),
       onSeek: (ms) => play("a", ms),
     });
+    shown = { waveform, slider, controls };
     controls.show(region);
     slider.show(region, source);
-    deck.slider = slider;
-    load("a", { ...clipOf(source, region), startMs: region.startMs, endMs: region.endMs });
+    load("a", clipOf(source, region));
   }
 
   /** Change the region by a rule; search again once it rests (a file waits to be sent again). */
@@ -94,28 +96,33 @@ export function createQuery(root) {
     if (!source) return;
     const next = fit(rule(region, source.durationMs), source.durationMs);
     query.set({ source, region: next });
-    load("a", { ...playing.value.clips.a, ...next });
-    if (!dragged || done) waveform.setRegion(next);
-    controls.show(next);
-    deck.slider.show(next, source);
+    load("a", clipOf(source, next));
+    if (!dragged || done) shown.waveform.setRegion(next);
+    shown.controls.show(next);
+    shown.slider.show(next, source);
     if (!done) return;
     if (source.kind === "track") searchSoon();
-    else controls.markStale(true);
+    else shown.controls.markStale(true);
   }
 
   const searchFrom = (trackId, region) =>
     take(fromTrack(trackId), region, () => searchFrom(trackId, region));
   const searchByFile = (file) => take(fromFile(file), null, null);
 
-  onTick((side, clip, ms) => side === "a" && clip && waveform?.setPosition(ms));
-  playing.subscribe(({ side, playing: on }) => controls?.showPlaying(side === "a" && on));
-  found.subscribe((state) => controls?.showSearch(state));
+  onTick((side, clip, ms) => side === "a" && clip && shown?.waveform.setPosition(ms));
+  playing.subscribe(({ side, playing: on }) => shown?.controls.showPlaying(side === "a" && on));
+  found.subscribe((state) => shown?.controls.showSearch(state));
 
   return {
     searchFrom,
     searchByFile,
     change,
-    repaint: () => waveform?.repaint(),
+    /** Put the query back on deck A, after another view has used it. */
+    cue() {
+      const { source, region } = query.value;
+      if (source) load("a", clipOf(source, region));
+    },
+    repaint: () => shown?.waveform.repaint(),
     focus: typeahead.focus,
     choose: () => picker.click(),
     record: recording.toggle,
@@ -139,8 +146,8 @@ function findStart(source, region) {
   return findLoudest(source.peaks, source.durationMs);
 }
 
-function clipOf({ url, title, artist, lufs }) {
-  return { url, title, artist, lufs, key: `a:${url}` };
+function clipOf({ url, title, artist, lufs }, region) {
+  return { url, title, artist, lufs, key: `a:${url}`, ...region };
 }
 
 function createHeading({ title, artist, durationMs }) {

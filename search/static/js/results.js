@@ -153,7 +153,7 @@ function makeSkeletons() {
 function makeFoot(state) {
   const { status, items, cursor, problem } = state;
   const foot = [];
-  if (problem) foot.push(problemLine(problem, searchNow));
+  if (problem) foot.push(problemLine(problem, status === "ready" ? more : searchNow));
   if (status === "cancelled") foot.push(element("p.empty", {}, "Cancelled. Press Enter to search again, or choose another part."));
   if (status === "ready" && !items.length) foot.push(...explainNothing());
   if (status === "ready" && cursor) {

@@ -73,6 +73,7 @@ export async function more() {
       ...now,
       items: [...now.items, ...answer.results],
       cursor: answer.next_cursor,
+      problem: null,
       loadingMore: false,
     }));
     announce(`${found.value.items.length} results.`);
@@ -121,6 +122,7 @@ function ask(asked, signal) {
 function receive(answer, asked) {
   const { results, next_cursor: cursor, model_version: model, query: heard } = answer;
   if (asked.kind !== "examples" && Number.isFinite(heard?.loudness_lufs)) {
+    asked.source.lufs = heard.loudness_lufs;
     adjust("a", { lufs: heard.loudness_lufs });
   }
   found.set({ ...NOTHING, status: "ready", items: results, cursor, model, asked, heard });
