@@ -23,7 +23,8 @@ function readProblem(status, body) {
   });
 }
 
-const OFFLINE = "The server cannot be reached: check that it runs (soundalike serve), then try again.";
+const OFFLINE =
+  "The server cannot be reached: check that it runs (soundalike serve), then try again.";
 
 async function request(path, { json, ...options } = {}) {
   if (json !== undefined) {
@@ -51,9 +52,7 @@ function send(path, form, { onProgress, signal }) {
     xhr.upload.onprogress = (event) => onProgress?.(event.loaded / event.total);
     xhr.upload.onload = () => onProgress?.(1);
     xhr.onload = () =>
-      xhr.status < 400
-        ? resolve(xhr.response)
-        : reject(readProblem(xhr.status, xhr.response));
+      xhr.status < 400 ? resolve(xhr.response) : reject(readProblem(xhr.status, xhr.response));
     xhr.onerror = () => reject(new Problem(OFFLINE));
     xhr.onabort = () => reject(new DOMException("Cancelled", "AbortError"));
     signal?.addEventListener("abort", () => xhr.abort());

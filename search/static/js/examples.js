@@ -14,7 +14,10 @@ export function addExample(segment, way) {
   examples.set((given) => {
     const begun = given.likes.length || given.dislikes.length ? given : begin();
     const had = begun[way].some((one) => keyOf(one) === key);
-    return { [other]: without(begun[other]), [way]: had ? without(begun[way]) : [...begun[way], name(segment)] };
+    return {
+      [other]: without(begun[other]),
+      [way]: had ? without(begun[way]) : [...begun[way], name(segment)],
+    };
   });
   searchAgain();
 }
@@ -25,7 +28,17 @@ const name = ({ track_id, start_ms, title, artist }) => ({ track_id, start_ms, t
 function begin() {
   const { source, region } = query.value;
   if (source?.kind !== "track") return { likes: [], dislikes: [] };
-  return { likes: [{ track_id: source.trackId, start_ms: region.startMs, title: source.title, artist: source.artist }], dislikes: [] };
+  return {
+    likes: [
+      {
+        track_id: source.trackId,
+        start_ms: region.startMs,
+        title: source.title,
+        artist: source.artist,
+      },
+    ],
+    dislikes: [],
+  };
 }
 
 function searchAgain() {
@@ -39,8 +52,16 @@ function searchAgain() {
 export function createExamples(root) {
   examples.subscribe(({ likes, dislikes }) => {
     if (!likes.length && !dislikes.length) return root.replaceChildren();
-    const none = element("p.hint", {}, "Add one that you like (+): what is wanted cannot be told from what is not.");
-    const aside = element("p.hint", {}, "Your file is set aside: examples are tracks of the catalogue.");
+    const none = element(
+      "p.hint",
+      {},
+      "Add one that you like (+): what is wanted cannot be told from what is not.",
+    );
+    const aside = element(
+      "p.hint",
+      {},
+      "Your file is set aside: examples are tracks of the catalogue.",
+    );
     root.replaceChildren(
       element(
         "section.panel.examples",
@@ -50,7 +71,10 @@ export function createExamples(root) {
         ...dislikes.map((one) => makeChip(one, "dislikes")),
         likes.length ? null : none,
         query.value.source?.kind === "file" ? aside : null,
-        button("Back to one query", { kind: "link", onclick: () => (examples.set({ likes: [], dislikes: [] }), searchAgain()) }),
+        button("Back to one query", {
+          kind: "link",
+          onclick: () => (examples.set({ likes: [], dislikes: [] }), searchAgain()),
+        }),
       ),
     );
   });
@@ -62,7 +86,16 @@ function makeChip(example, way) {
     `div.example.${way}`,
     {},
     element("span.sign", { title: way === "likes" ? "For" : "Against" }, sign),
-    element("span", {}, element("b", {}, example.title ?? example.track_id), ` ${clock(example.start_ms)}`),
-    button(`Take back ${example.title ?? example.track_id}`, { icon: "close", kind: "icon", onclick: () => addExample(example, way) }),
+    element(
+      "span",
+      {},
+      element("b", {}, example.title ?? example.track_id),
+      ` ${clock(example.start_ms)}`,
+    ),
+    button(`Take back ${example.title ?? example.track_id}`, {
+      icon: "close",
+      kind: "icon",
+      onclick: () => addExample(example, way),
+    }),
   );
 }

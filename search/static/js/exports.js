@@ -5,7 +5,20 @@ import { ratings } from "./ratings.js";
 import { keyOf } from "./segments.js";
 import { clock } from "./time.js";
 
-const COLUMNS = ["title", "artist", "album", "genres", "moods", "in", "out", "length", "similarity", "rating", "track_id", "link"];
+const COLUMNS = [
+  "title",
+  "artist",
+  "album",
+  "genres",
+  "moods",
+  "in",
+  "out",
+  "length",
+  "similarity",
+  "rating",
+  "track_id",
+  "link",
+];
 
 const absolute = (path) => new URL(path, location.origin).href;
 
@@ -22,7 +35,9 @@ function toRecord(segment) {
     similarity: Math.round(segment.similarity),
     rating: ratings.value[keyOf(segment)] ?? "",
     track_id: segment.track_id,
-    link: absolute(`/?track=${encodeURIComponent(segment.track_id)}&from=${segment.start_ms / 1000}&to=${segment.end_ms / 1000}`),
+    link: absolute(
+      `/?track=${encodeURIComponent(segment.track_id)}&from=${segment.start_ms / 1000}&to=${segment.end_ms / 1000}`,
+    ),
   };
 }
 
@@ -34,7 +49,9 @@ function quote(value) {
 }
 
 export function toCsv(segments) {
-  const rows = segments.map(toRecord).map((record) => COLUMNS.map((name) => quote(record[name])).join(","));
+  const rows = segments
+    .map(toRecord)
+    .map((record) => COLUMNS.map((name) => quote(record[name])).join(","));
   return [COLUMNS.join(","), ...rows, ""].join("\r\n");
 }
 

@@ -28,13 +28,27 @@ export function hideArtist({ artist }) {
 export function createFilters(root) {
   const count = element("span.count");
   const body = element("div.filter-groups");
-  const reset = button("Clear the filters", { kind: "link", id: "clear-filters", onclick: () => filter(NO_FILTERS) });
+  const reset = button("Clear the filters", {
+    kind: "link",
+    id: "clear-filters",
+    onclick: () => filter(NO_FILTERS),
+  });
   root.replaceChildren(
-    element("details.panel", { open: matchMedia("(min-width: 1100px)").matches }, element("summary", {}, element("h2", {}, "Filters"), count), body, reset),
+    element(
+      "details.panel",
+      { open: matchMedia("(min-width: 1100px)").matches },
+      element("summary", {}, element("h2", {}, "Filters"), count),
+      body,
+      reset,
+    ),
   );
   let facets = { genres: [], moods: [] };
   const render = (now) => {
-    const chosen = now.genres.length + now.moods.length + now.notArtists.length + (now.minMs || now.maxMs ? 1 : 0);
+    const chosen =
+      now.genres.length +
+      now.moods.length +
+      now.notArtists.length +
+      (now.minMs || now.maxMs ? 1 : 0);
     count.textContent = chosen ? String(chosen) : "";
     reset.hidden = !chosen;
     const focused = document.activeElement?.dataset?.name;
@@ -47,18 +61,24 @@ export function createFilters(root) {
     if (focused) body.querySelector(`[data-name="${CSS.escape(focused)}"]`)?.focus();
   };
   filters.subscribe(render);
-  getFacets().then((answer) => {
-    facets = answer;
-    render(filters.value);
-  }, () => {});
+  getFacets().then(
+    (answer) => {
+      facets = answer;
+      render(filters.value);
+    },
+    () => {},
+  );
 }
 
 function makeGroup(title, field, offered, chosen) {
   if (!offered.length) return [];
-  const flip = (name) => (chosen.includes(name) ? chosen.filter((one) => one !== name) : [...chosen, name]);
+  const flip = (name) =>
+    chosen.includes(name) ? chosen.filter((one) => one !== name) : [...chosen, name];
   const shown = offered.filter(({ name }, i) => i < MOST_SHOWN || chosen.includes(name));
   const chips = shown.map(({ name, tracks }) => {
-    const chip = makeChip(name, `${field}-${name}`, chosen.includes(name), () => filter({ [field]: flip(name) }));
+    const chip = makeChip(name, `${field}-${name}`, chosen.includes(name), () =>
+      filter({ [field]: flip(name) }),
+    );
     chip.append(element("small", {}, String(tracks)));
     return chip;
   });
@@ -67,21 +87,41 @@ function makeGroup(title, field, offered, chosen) {
 
 function makeLengths({ minMs, maxMs }) {
   const chips = LENGTHS.map(([label, least, most]) =>
-    makeChip(label, label, minMs === least && maxMs === most, () => filter({ minMs: least, maxMs: most })),
+    makeChip(label, label, minMs === least && maxMs === most, () =>
+      filter({ minMs: least, maxMs: most }),
+    ),
   );
   return [group("Length", ...chips)];
 }
 
 function makeHidden(artists) {
   if (!artists.length) return [];
-  const chips = artists.map((artist) => button(artist, { kind: "chip", icon: "close", title: `Show ${artist} again`, onclick: () => filter({ notArtists: artists.filter((one) => one !== artist) }) }));
+  const chips = artists.map((artist) =>
+    button(artist, {
+      kind: "chip",
+      icon: "close",
+      title: `Show ${artist} again`,
+      onclick: () => filter({ notArtists: artists.filter((one) => one !== artist) }),
+    }),
+  );
   return [group("Not again", ...chips)];
 }
 
 function makeChip(label, name, pressed, onclick) {
-  return button(label, { kind: "chip", "aria-pressed": String(pressed), data: { name }, title: label, onclick });
+  return button(label, {
+    kind: "chip",
+    "aria-pressed": String(pressed),
+    data: { name },
+    title: label,
+    onclick,
+  });
 }
 
 function group(title, ...chips) {
-  return element("div.group", { role: "group", "aria-label": title }, element("h3", {}, title), element("div.chips", {}, ...chips));
+  return element(
+    "div.group",
+    { role: "group", "aria-label": title },
+    element("h3", {}, title),
+    element("div.chips", {}, ...chips),
+  );
 }

@@ -22,7 +22,9 @@ export function listen(shortcuts, getView) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     if (isTyping(event.target) || document.querySelector("dialog[open]")) return;
     if (isPressing(event)) return;
-    const found = shortcuts.find(({ keys, view }) => keys.includes(event.key) && (!view || view === getView()));
+    const found = shortcuts.find(
+      ({ keys, view }) => keys.includes(event.key) && (!view || view === getView()),
+    );
     if (!found) return;
     event.preventDefault();
     found.run(event);
@@ -40,17 +42,30 @@ const isPressing = ({ key, target }) =>
 /** Show the sheet. */
 export function showSheet(shortcuts) {
   const groups = groupBy(shortcuts);
-  const sheet = element("dialog.sheet", { "aria-labelledby": "sheet-title", on: { close: () => sheet.remove() } });
+  const sheet = element("dialog.sheet", {
+    "aria-labelledby": "sheet-title",
+    on: { close: () => sheet.remove() },
+  });
   const columns = [...groups].map(([group, list]) =>
     element(
       "section",
       {},
       element("h3", {}, group),
-      element("dl", {}, ...list.flatMap(({ shown, label }) => [element("dt", {}, ...showKeys(shown)), element("dd", {}, label)])),
+      element(
+        "dl",
+        {},
+        ...list.flatMap(({ shown, label }) => [
+          element("dt", {}, ...showKeys(shown)),
+          element("dd", {}, label),
+        ]),
+      ),
     ),
   );
   const close = button("Close", { icon: "close", kind: "icon", onclick: () => sheet.close() });
-  sheet.append(element("div.sheet-head", {}, element("h2", { id: "sheet-title" }, "Keyboard"), close), element("div.columns", {}, ...columns));
+  sheet.append(
+    element("div.sheet-head", {}, element("h2", { id: "sheet-title" }, "Keyboard"), close),
+    element("div.columns", {}, ...columns),
+  );
   sheet.addEventListener("click", (event) => event.target === sheet && sheet.close());
   document.body.append(sheet);
   sheet.showModal();

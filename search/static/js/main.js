@@ -27,7 +27,8 @@ let following = false; // an address is being read, so none is written
 
 const deck = createQuery(get("query"));
 const acts = {
-  moreLike: ({ track_id, start_ms, end_ms }) => searchFrom(track_id, { startMs: start_ms, endMs: end_ms }),
+  moreLike: ({ track_id, start_ms, end_ms }) =>
+    searchFrom(track_id, { startMs: start_ms, endMs: end_ms }),
   like: (segment) => addExample(segment, "likes"),
   unlike: (segment) => addExample(segment, "dislikes"),
   keep,
@@ -69,7 +70,11 @@ function remember(more = {}) {
   const { source, region } = query.value;
   const address =
     view === "search"
-      ? { segment: source?.kind === "track" ? { trackId: source.trackId, ...region } : null, ...nameExamples(), filters: filters.value }
+      ? {
+          segment: source?.kind === "track" ? { trackId: source.trackId, ...region } : null,
+          ...nameExamples(),
+          filters: filters.value,
+        }
       : { view, ...more };
   const text = writeAddress(address);
   if (text !== location.pathname + location.search) history.pushState(null, "", text);
@@ -122,9 +127,13 @@ for (const link of document.querySelectorAll("a[data-view]")) {
 
 takeFiles(
   (file) => (show("search"), deck.searchByFile(file)),
-  () => toast("There is no sound on the clipboard: copy a sound file in your file manager, then paste it here."),
+  () =>
+    toast(
+      "There is no sound on the clipboard: copy a sound file in your file manager, then paste it here.",
+    ),
 );
-failures.onFailure = (clip) => toast(`${clip?.title ?? "This"} cannot be played: it may have been taken down, so search again.`);
+failures.onFailure = (clip) =>
+  toast(`${clip?.title ?? "This"} cannot be played: it may have been taken down, so search again.`);
 
 const keys = shortcuts({
   deck,
@@ -154,7 +163,9 @@ function showModel(version) {
 
 function switchTheme() {
   const root = document.documentElement;
-  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const dark = root.dataset.theme
+    ? root.dataset.theme === "dark"
+    : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";
   localStorage.setItem("soundalike.theme", root.dataset.theme);
   repaint();
@@ -167,5 +178,8 @@ function repaint() {
 }
 
 await openSession();
-getModel().then(({ version }) => showModel(version), () => {});
+getModel().then(
+  ({ version }) => showModel(version),
+  () => {},
+);
 await follow();

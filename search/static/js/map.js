@@ -24,7 +24,8 @@ export function createMap(root, onSearch) {
   const canvas = element("canvas.map", {
     tabIndex: 0,
     role: "application",
-    "aria-label": "Map of the catalogue. Arrow keys go from track to track, Enter plays, M searches from there, plus and minus zoom.",
+    "aria-label":
+      "Map of the catalogue. Arrow keys go from track to track, Enter plays, M searches from there, plus and minus zoom.",
   });
   const card = element("div.map-card", { hidden: true });
   const legend = element("div.legend", { role: "group", "aria-label": "Genres" });
@@ -47,7 +48,10 @@ export function createMap(root, onSearch) {
     stage.classList.add("skeleton");
     try {
       const { points, trustworthiness, model_version: version } = await getMap();
-      if (!points.length) throw new Error("There is no map yet: run the pipeline (make pipeline), it draws one for each model.");
+      if (!points.length)
+        throw new Error(
+          "There is no map yet: run the pipeline (make pipeline), it draws one for each model.",
+        );
       scene = createScene(canvas, points);
       caption.textContent = `${points.length} tracks as model ${version} hears them. ${explainTrust(trustworthiness)}`;
       showLegend();
@@ -61,13 +65,21 @@ export function createMap(root, onSearch) {
 
   function paint() {
     if (!scene || !canvas.clientWidth) return;
-    scene.draw({ ...state, query: query.value.source?.trackId, found: new Set(found.value.items.map((one) => one.track_id)) });
+    scene.draw({
+      ...state,
+      query: query.value.source?.trackId,
+      found: new Set(found.value.items.map((one) => one.track_id)),
+    });
   }
 
   function showLegend() {
     legend.replaceChildren(
       ...scene.genres.map((genre, kind) => {
-        const chip = button(genre, { kind: `chip.kind-${kind}`, "aria-pressed": "true", onclick: () => flip(kind, chip) });
+        const chip = button(genre, {
+          kind: `chip.kind-${kind}`,
+          "aria-pressed": "true",
+          onclick: () => flip(kind, chip),
+        });
         return chip;
       }),
     );
@@ -91,7 +103,8 @@ export function createMap(root, onSearch) {
       const track = scene.points[at];
       showCard(track);
       if (speak) announce(`${track.title}, ${track.artist ?? ""}, ${track.genre ?? ""}`);
-      if (sound && navigator.userActivation?.hasBeenActive !== false) dwelling = setTimeout(() => listen(track), DWELL_MS);
+      if (sound && navigator.userActivation?.hasBeenActive !== false)
+        dwelling = setTimeout(() => listen(track), DWELL_MS);
     }
     paint();
   }
@@ -100,7 +113,16 @@ export function createMap(root, onSearch) {
     card.replaceChildren(
       element("b", {}, track.title),
       element("span.artist", {}, [track.artist, track.genre].filter(Boolean).join(" · ")),
-      element("div.map-acts", {}, button("Play", { icon: "play", onclick: () => listen(track) }), button("Search from here", { icon: "more", key: "m", onclick: () => onSearch(track.track_id) })),
+      element(
+        "div.map-acts",
+        {},
+        button("Play", { icon: "play", onclick: () => listen(track) }),
+        button("Search from here", {
+          icon: "more",
+          key: "m",
+          onclick: () => onSearch(track.track_id),
+        }),
+      ),
     );
   }
 
@@ -127,7 +149,10 @@ export function createMap(root, onSearch) {
   }
 
   function walk(way) {
-    const from = state.at >= 0 ? state.at : scene.findNearest(canvas.clientWidth / 2, canvas.clientHeight / 2, 1e6);
+    const from =
+      state.at >= 0
+        ? state.at
+        : scene.findNearest(canvas.clientWidth / 2, canvas.clientHeight / 2, 1e6);
     const next = state.at >= 0 ? scene.findTowards(from, way) : from;
     scene.show(next);
     point(next, { speak: true });
@@ -146,7 +171,8 @@ export function createMap(root, onSearch) {
   }
 
   function createTools() {
-    const zoom = (factor) => () => scene && (scene.zoomAt(canvas.clientWidth / 2, canvas.clientHeight / 2, factor), paint());
+    const zoom = (factor) => () =>
+      scene && (scene.zoomAt(canvas.clientWidth / 2, canvas.clientHeight / 2, factor), paint());
     return element(
       "div.map-tools",
       {},
@@ -166,7 +192,14 @@ async function listen(track) {
   if (playing.value.clips.b?.key === key) return playing.value.playing || toggle();
   try {
     const { peaks, duration_ms: durationMs, loudness_lufs: lufs } = await getPeaks(track.track_id);
-    audition({ ...findLoudest(peaks, durationMs), key, url: audioUrl(track.track_id), title: track.title, artist: track.artist, lufs });
+    audition({
+      ...findLoudest(peaks, durationMs),
+      key,
+      url: audioUrl(track.track_id),
+      title: track.title,
+      artist: track.artist,
+      lufs,
+    });
   } catch (problem) {
     toast(problem.message);
   }
@@ -214,10 +247,14 @@ function followPointers(canvas, { onHover, onTap, onPan, onZoom }) {
   };
   canvas.addEventListener("pointerup", lift);
   canvas.addEventListener("pointercancel", lift);
-  canvas.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    onZoom(...where(event), Math.exp(-event.deltaY / 400));
-  }, { passive: false });
+  canvas.addEventListener(
+    "wheel",
+    (event) => {
+      event.preventDefault();
+      onZoom(...where(event), Math.exp(-event.deltaY / 400));
+    },
+    { passive: false },
+  );
 }
 
 function spread(pointers) {

@@ -12,7 +12,10 @@ export function rankGenres(points) {
   const counts = new Map();
   for (const { genre } of points) counts.set(genre ?? "", (counts.get(genre ?? "") ?? 0) + 1);
   counts.delete("");
-  return [...counts].sort((a, b) => b[1] - a[1]).slice(0, COLOURS).map(([name]) => name);
+  return [...counts]
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, COLOURS)
+    .map(([name]) => name);
 }
 
 /**
@@ -25,13 +28,15 @@ export function createScene(canvas, points) {
   const kinds = points.map(({ genre }) => genres.indexOf(genre));
   const camera = { zoom: 1, x: 0.5, y: 0.5 };
 
-  const scale = () => (Math.min(canvas.clientWidth, canvas.clientHeight) - 2 * MARGIN) * camera.zoom;
+  const scale = () =>
+    (Math.min(canvas.clientWidth, canvas.clientHeight) - 2 * MARGIN) * camera.zoom;
   const place = ({ x, y }) => [
     canvas.clientWidth / 2 + (x - camera.x) * scale() * stretch(),
     canvas.clientHeight / 2 + (y - camera.y) * scale(),
   ];
   /** A map is as wide as its canvas. */
-  const stretch = () => Math.max(1, (canvas.clientWidth - 2 * MARGIN) / (canvas.clientHeight - 2 * MARGIN || 1));
+  const stretch = () =>
+    Math.max(1, (canvas.clientWidth - 2 * MARGIN) / (canvas.clientHeight - 2 * MARGIN || 1));
 
   function zoomAt(px, py, factor) {
     const zoom = Math.min(60, Math.max(1, camera.zoom * factor));
@@ -92,7 +97,10 @@ export function createScene(canvas, points) {
   /** @param {{at: number, hidden: Set<number>, query: ?string, found: Set<string>}} marks */
   function draw({ at, hidden, query, found }) {
     const { context, width, height } = sizeCanvas(canvas);
-    const radius = Math.min(7, 2.2 + 1.2 * Math.log2(1 + camera.zoom) + (points.length < 500 ? 1.6 : 0));
+    const radius = Math.min(
+      7,
+      2.2 + 1.2 * Math.log2(1 + camera.zoom) + (points.length < 500 ? 1.6 : 0),
+    );
     const palette = [...Array(COLOURS).keys()].map((i) => colour(`kind-${i}`));
     const other = colour("kind-other");
     const square = points.length > CROWD;

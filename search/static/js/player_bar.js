@@ -1,7 +1,18 @@
 /** The bar at the foot: what plays, A or B, how loud. */
 
 import { button, element, setIcon } from "./dom.js";
-import { compare, length, looping, matchGain, onTick, play, playing, seek, toggle, volume } from "./player.js";
+import {
+  compare,
+  length,
+  looping,
+  matchGain,
+  onTick,
+  play,
+  playing,
+  seek,
+  toggle,
+  volume,
+} from "./player.js";
 import { toast } from "./notices.js";
 import { clock } from "./time.js";
 
@@ -12,18 +23,47 @@ export function compareOrSay() {
 
 /** Build the bar. */
 export function createPlayerBar(root) {
-  const playButton = button("Play or pause", { icon: "play", key: "Space", kind: "icon.round", onclick: toggle });
+  const playButton = button("Play or pause", {
+    icon: "play",
+    key: "Space",
+    kind: "icon.round",
+    onclick: toggle,
+  });
   const sides = { a: makeSide("a"), b: makeSide("b") };
-  const seekBar = element("input.seek", { type: "range", min: 0, max: 1, step: 0.1, value: 0, "aria-label": "Position" });
+  const seekBar = element("input.seek", {
+    type: "range",
+    min: 0,
+    max: 1,
+    step: 0.1,
+    value: 0,
+    "aria-label": "Position",
+  });
   const time = element("span.time");
   const gain = element("span.gain");
-  const loop = button("Loop the part", { icon: "loop", key: "l", kind: "icon", onclick: () => looping.set((on) => !on) });
-  const loud = element("input.volume", { type: "range", min: 0, max: 1, step: 0.05, value: volume.value, "aria-label": "Volume" });
+  const loop = button("Loop the part", {
+    icon: "loop",
+    key: "l",
+    kind: "icon",
+    onclick: () => looping.set((on) => !on),
+  });
+  const loud = element("input.volume", {
+    type: "range",
+    min: 0,
+    max: 1,
+    step: 0.05,
+    value: volume.value,
+    "aria-label": "Volume",
+  });
   loud.addEventListener("input", () => volume.set(Number(loud.value)));
   seekBar.addEventListener("input", () => seek(1000 * Number(seekBar.value)));
   root.replaceChildren(
     playButton,
-    element("div.decks", { role: "group", "aria-label": "A and B, at the same loudness" }, sides.a.root, sides.b.root),
+    element(
+      "div.decks",
+      { role: "group", "aria-label": "A and B, at the same loudness" },
+      sides.a.root,
+      sides.b.root,
+    ),
     element("div.track", {}, seekBar, time),
     gain,
     loop,

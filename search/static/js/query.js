@@ -42,12 +42,26 @@ export function createQuery(root) {
     "div.sources",
     {},
     typeahead.root,
-    button("Choose a file", { icon: "file", key: "u", kind: "quiet", onclick: () => picker.click() }),
+    button("Choose a file", {
+      icon: "file",
+      key: "u",
+      kind: "quiet",
+      onclick: () => picker.click(),
+    }),
     recording.root,
     picker,
     element("p.hint", {}, "or drop or paste one anywhere on the page"),
   );
-  root.replaceChildren(element("section.panel.query", { "aria-label": "What to search by" }, sources, trouble, deck, welcome.root));
+  root.replaceChildren(
+    element(
+      "section.panel.query",
+      { "aria-label": "What to search by" },
+      sources,
+      trouble,
+      deck,
+      welcome.root,
+    ),
+  );
 
   let shown = null; // {waveform, slider, controls} of the source
   let asked = 0;

@@ -19,7 +19,11 @@ export function rate(segment, value) {
 /** Make the five marks of a segment. */
 export function createMarks(segment) {
   const marks = Array.from({ length: BEST }, (_, i) =>
-    button(`Rate ${i + 1} of ${BEST}`, { kind: "mark", key: String(i + 1), onclick: () => rate(segment, i + 1) }),
+    button(`Rate ${i + 1} of ${BEST}`, {
+      kind: "mark",
+      key: String(i + 1),
+      onclick: () => rate(segment, i + 1),
+    }),
   );
   marks.forEach((mark, i) => mark.replaceChildren(String(i + 1)));
   marks.forEach((mark, i) => mark.setAttribute("aria-label", `Rate ${i + 1} of ${BEST}`));

@@ -4,7 +4,8 @@ import { cut, decode, durationMs } from "./signal.js";
 import { Problem } from "./api.js";
 import { LONGEST_MS } from "./region.js";
 
-const REFUSED = "The microphone cannot be used: allow it for this page in the browser's address bar, then record again.";
+const REFUSED =
+  "The microphone cannot be used: allow it for this page in the browser's address bar, then record again.";
 
 /**
  * Record.

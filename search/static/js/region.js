@@ -30,7 +30,10 @@ export function setOut(region, endMs, durationMs) {
   const end = Math.min(Math.max(endMs, SHORTEST_MS), durationMs);
   const length = end - region.startMs;
   const far = length > LONGEST_MS || length < SHORTEST_MS;
-  return fit({ startMs: far ? Math.max(0, end - USUAL_MS) : region.startMs, endMs: end }, durationMs);
+  return fit(
+    { startMs: far ? Math.max(0, end - USUAL_MS) : region.startMs, endMs: end },
+    durationMs,
+  );
 }
 
 /**
@@ -45,6 +48,6 @@ export function findLoudest(peaks, durationMs) {
     sum += peaks[i] - (i >= width ? peaks[i - width] : 0);
     if (i >= width - 1 && sum > best.sum * 1.0001) best = { sum, at: i - width + 1 };
   }
-  const startMs = Math.round((best.at / peaks.length) * durationMs / 100) * 100;
+  const startMs = Math.round(((best.at / peaks.length) * durationMs) / 100) * 100;
   return fit({ startMs, endMs: startMs + USUAL_MS }, durationMs);
 }

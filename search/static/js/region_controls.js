@@ -10,7 +10,12 @@ import { clock, readClock, span } from "./time.js";
 export function createSlider(surface, change) {
   const root = element(
     "div.region",
-    { tabIndex: 0, role: "slider", "aria-label": "The part that is searched by", "aria-valuemin": "0" },
+    {
+      tabIndex: 0,
+      role: "slider",
+      "aria-label": "The part that is searched by",
+      "aria-valuemin": "0",
+    },
     surface,
   );
   root.addEventListener("keydown", (event) => {
@@ -34,20 +39,46 @@ export function createSlider(surface, change) {
 
 /** Buttons and fields under the waveform. */
 export function createControls(source, change) {
-  const playButton = button("Play the part", { icon: "play", key: "q", kind: "icon.round.a", onclick: () => (playing.value.side === "a" && playing.value.playing ? toggle() : play("a")) });
-  const loopButton = button("Loop", { icon: "loop", key: "l", kind: "icon", onclick: () => looping.set((on) => !on) });
+  const playButton = button("Play the part", {
+    icon: "play",
+    key: "q",
+    kind: "icon.round.a",
+    onclick: () => (playing.value.side === "a" && playing.value.playing ? toggle() : play("a")),
+  });
+  const loopButton = button("Loop", {
+    icon: "loop",
+    key: "l",
+    kind: "icon",
+    onclick: () => looping.set((on) => !on),
+  });
   looping.subscribe((on) => loopButton.setAttribute("aria-pressed", String(on)));
   const from = createClock("In", (ms) => change((region, length) => setIn(region, ms, length)));
   const to = createClock("Out", (ms) => change((region, length) => setOut(region, ms, length)));
   const length = element("span.span");
   const note = element("p.hint.note");
-  const go = button("Search this part", { icon: "search", key: "Enter", kind: "primary", onclick: () => searchNow() });
+  const go = button("Search this part", {
+    icon: "search",
+    key: "Enter",
+    kind: "primary",
+    onclick: () => searchNow(),
+  });
   const bar = element("progress", { max: 1, value: 0, "aria-label": "Sending the file" });
   const stage = element("span.stage");
   const stop = button("Cancel", { icon: "close", onclick: cancel });
   const sending = element("div.sending", { hidden: true }, bar, stage, stop);
   return {
-    root: element("div.controls", {}, playButton, loopButton, from.root, to.root, length, go, sending, note),
+    root: element(
+      "div.controls",
+      {},
+      playButton,
+      loopButton,
+      from.root,
+      to.root,
+      length,
+      go,
+      sending,
+      note,
+    ),
     show(region) {
       const ms = region.endMs - region.startMs;
       from.show(region.startMs);
@@ -66,7 +97,8 @@ export function createControls(source, change) {
       if (status === "ready") go.classList.remove("stale");
       if (progress !== null && progress < 1) bar.value = progress;
       else bar.removeAttribute("value");
-      stage.textContent = progress !== null && progress < 1 ? `${Math.round(100 * progress)} %` : "Listening";
+      stage.textContent =
+        progress !== null && progress < 1 ? `${Math.round(100 * progress)} %` : "Listening";
     },
   };
 }
@@ -75,7 +107,8 @@ export function createControls(source, change) {
 function explain(ms, source) {
   if (ms > USUAL_MS) return "Longer than ten seconds: its windows of ten seconds are averaged.";
   if (ms === USUAL_MS) return "";
-  if (source.kind === "file") return "Shorter than ten seconds: it is repeated until it fills them, as short tracks are in training.";
+  if (source.kind === "file")
+    return "Shorter than ten seconds: it is repeated until it fills them, as short tracks are in training.";
   return "Shorter than ten seconds: the ten seconds around its middle are compared.";
 }
 

@@ -71,7 +71,8 @@ export function createResults(root, acts) {
   function mark() {
     const kept = new Set(shortlist.value.map(keyOf));
     const ways = new Map();
-    for (const way of ["likes", "dislikes"]) examples.value[way].forEach((one) => ways.set(keyOf(one), way));
+    for (const way of ["likes", "dislikes"])
+      examples.value[way].forEach((one) => ways.set(keyOf(one), way));
     for (const row of rows) {
       const key = keyOf(row.segment);
       row.showKept(kept.has(key));
@@ -117,8 +118,15 @@ function makeHeading({ status, asked, items }) {
   const { source, region, kind } = asked;
   const what =
     kind === "examples"
-      ? [`Like ${count(asked.likes, "example")}`, asked.dislikes.length ? `, unlike ${asked.dislikes.length}` : ""]
-      : ["Sounds like ", element("strong", {}, source.title), ` ${span(region.startMs, region.endMs)}`];
+      ? [
+          `Like ${count(asked.likes, "example")}`,
+          asked.dislikes.length ? `, unlike ${asked.dislikes.length}` : "",
+        ]
+      : [
+          "Sounds like ",
+          element("strong", {}, source.title),
+          ` ${span(region.startMs, region.endMs)}`,
+        ];
   const title = element("h2", {}, ...what);
   if (status !== "ready" || !items.length) return [title];
   return [title, makeAuditioning(), ...makeLink(kind)];
@@ -127,7 +135,12 @@ function makeHeading({ status, asked, items }) {
 function makeAuditioning() {
   const box = element("input", { type: "checkbox", checked: auditioning.value });
   box.addEventListener("change", () => auditioning.set(box.checked));
-  return element("label.check", { title: "Going to a result with the arrow keys plays it" }, box, "Play as I go");
+  return element(
+    "label.check",
+    { title: "Going to a result with the arrow keys plays it" },
+    box,
+    "Play as I go",
+  );
 }
 
 function makeLink(kind) {
@@ -146,7 +159,13 @@ async function copyLink() {
 
 function makeSkeletons() {
   return Array.from({ length: SKELETONS }, () =>
-    element("article.row.ghost", { "aria-hidden": "true" }, ...["rank", "round", "what", "sound", "score"].map((part) => element(`span.${part}.skeleton`))),
+    element(
+      "article.row.ghost",
+      { "aria-hidden": "true" },
+      ...["rank", "round", "what", "sound", "score"].map((part) =>
+        element(`span.${part}.skeleton`),
+      ),
+    ),
   );
 }
 
@@ -154,10 +173,18 @@ function makeFoot(state) {
   const { status, items, cursor, problem } = state;
   const foot = [];
   if (problem) foot.push(problemLine(problem, status === "ready" ? more : searchNow));
-  if (status === "cancelled") foot.push(element("p.empty", {}, "Cancelled. Press Enter to search again, or choose another part."));
+  if (status === "cancelled")
+    foot.push(
+      element("p.empty", {}, "Cancelled. Press Enter to search again, or choose another part."),
+    );
   if (status === "ready" && !items.length) foot.push(...explainNothing());
   if (status === "ready" && cursor) {
-    foot.push(button("Show more", { kind: "quiet.wide", onclick: () => (more(), announce("Loading more.")) }));
+    foot.push(
+      button("Show more", {
+        kind: "quiet.wide",
+        onclick: () => (more(), announce("Loading more.")),
+      }),
+    );
   }
   return foot;
 }
@@ -165,10 +192,19 @@ function makeFoot(state) {
 function explainNothing() {
   const { genres, moods, notArtists, minMs, maxMs } = filters.value;
   const filtered = genres.length || moods.length || notArtists.length || minMs || maxMs;
-  if (!filtered) return [element("p.empty", {}, "Nothing else is in the catalogue yet. Once the pipeline has run on more tracks, they are found here.")];
+  if (!filtered)
+    return [
+      element(
+        "p.empty",
+        {},
+        "Nothing else is in the catalogue yet. Once the pipeline has run on more tracks, they are found here.",
+      ),
+    ];
   return [
     element("p.empty", {}, "No track passes the filters: take one away, or all of them."),
-    button("Clear the filters", { onclick: () => document.getElementById("clear-filters").click() }),
+    button("Clear the filters", {
+      onclick: () => document.getElementById("clear-filters").click(),
+    }),
   ];
 }
 

@@ -16,12 +16,22 @@ export function createRow(segment, acts) {
   const clip = clipOf(segment);
   const name = `row-${segment.rank}`;
   const strip = createStrip(
-    { trackId: segment.track_id, durationMs: segment.duration_ms ?? segment.end_ms, startMs: segment.start_ms, endMs: segment.end_ms },
+    {
+      trackId: segment.track_id,
+      durationMs: segment.duration_ms ?? segment.end_ms,
+      startMs: segment.start_ms,
+      endMs: segment.end_ms,
+    },
     (ms) => audition(clip, ms),
   );
   const isOn = () => playing.value.side === "b" && playing.value.clips.b?.key === clip.key;
   const playOrPause = () => (isOn() && playing.value.playing ? toggle() : audition(clip));
-  const playButton = button("Play from the match", { icon: "play", key: "Space", kind: "icon.round", onclick: playOrPause });
+  const playButton = button("Play from the match", {
+    icon: "play",
+    key: "Space",
+    kind: "icon.round",
+    onclick: playOrPause,
+  });
   const marks = createMarks(segment);
   const actions = createActions(segment, acts);
   const root = element(
@@ -30,7 +40,12 @@ export function createRow(segment, acts) {
     element("span.rank", { "aria-hidden": "true" }, String(segment.rank)),
     playButton,
     describe(segment, name),
-    element("div.sound", {}, strip.root, element("span.when", {}, span(segment.start_ms, segment.end_ms))),
+    element(
+      "div.sound",
+      {},
+      strip.root,
+      element("span.when", {}, span(segment.start_ms, segment.end_ms)),
+    ),
     createScore(segment),
     marks.root,
     actions.root,
@@ -71,7 +86,9 @@ function describe(segment, name) {
       "p.tags",
       {},
       ...tags.map((tag) => element("span.tag", {}, tag)),
-      segment.duration_ms ? element("span.length", { title: "Length of the track" }, clock(segment.duration_ms)) : null,
+      segment.duration_ms
+        ? element("span.length", { title: "Length of the track" }, clock(segment.duration_ms))
+        : null,
     ),
   );
 }
@@ -80,22 +97,53 @@ function createScore({ similarity }) {
   const value = Math.round(similarity);
   const meter = element("span.meter", { "aria-hidden": "true" }, element("span"));
   meter.firstChild.style.width = `${value}%`;
-  return element("div.score", { title: `Similarity ${value} of 100` }, element("span.unseen", {}, "Similarity "), element("b", {}, String(value)), meter);
+  return element(
+    "div.score",
+    { title: `Similarity ${value} of 100` },
+    element("span.unseen", {}, "Similarity "),
+    element("b", {}, String(value)),
+    meter,
+  );
 }
 
 function createActions(segment, acts) {
-  const like = button("More like this: an example for", { icon: "plus", key: "+", kind: "icon", onclick: () => acts.like(segment) });
-  const unlike = button("Less like this: an example against", { icon: "minus", key: "-", kind: "icon", onclick: () => acts.unlike(segment) });
-  const keep = button("Shortlist", { icon: "star", key: "s", kind: "icon", onclick: () => acts.keep(segment) });
+  const like = button("More like this: an example for", {
+    icon: "plus",
+    key: "+",
+    kind: "icon",
+    onclick: () => acts.like(segment),
+  });
+  const unlike = button("Less like this: an example against", {
+    icon: "minus",
+    key: "-",
+    kind: "icon",
+    onclick: () => acts.unlike(segment),
+  });
+  const keep = button("Shortlist", {
+    icon: "star",
+    key: "s",
+    kind: "icon",
+    onclick: () => acts.keep(segment),
+  });
   return {
     root: element(
       "div.actions",
       {},
-      button("Search from here", { icon: "more", key: "m", kind: "icon", onclick: () => acts.moreLike(segment) }),
+      button("Search from here", {
+        icon: "more",
+        key: "m",
+        kind: "icon",
+        onclick: () => acts.moreLike(segment),
+      }),
       like,
       unlike,
       keep,
-      button("This artist not again", { icon: "ban", key: "x", kind: "icon", onclick: () => acts.hideArtist(segment) }),
+      button("This artist not again", {
+        icon: "ban",
+        key: "x",
+        kind: "icon",
+        onclick: () => acts.hideArtist(segment),
+      }),
     ),
     showKept(kept) {
       keep.setAttribute("aria-pressed", String(kept));
@@ -122,7 +170,10 @@ function createVersions({ versions }, acts) {
         element(
           "li",
           {},
-          button(version.title || version.track_id, { kind: "link", onclick: () => acts.moreLike({ ...version, start_ms: null }) }),
+          button(version.title || version.track_id, {
+            kind: "link",
+            onclick: () => acts.moreLike({ ...version, start_ms: null }),
+          }),
           element("span.artist", {}, version.artist ?? ""),
         ),
       ),

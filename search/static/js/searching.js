@@ -19,7 +19,15 @@ export const filters = createStore(NO_FILTERS);
 export const examples = createStore({ likes: [], dislikes: [] });
 
 /** {status: "idle"|"loading"|"ready"|"failed", items, cursor, model, asked, problem, progress}. */
-const NOTHING = { status: "idle", items: [], cursor: null, model: null, asked: null, problem: null, progress: null };
+const NOTHING = {
+  status: "idle",
+  items: [],
+  cursor: null,
+  model: null,
+  asked: null,
+  problem: null,
+  progress: null,
+};
 export const found = createStore(NOTHING);
 
 let running = null;

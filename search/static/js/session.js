@@ -32,13 +32,22 @@ export async function openSession() {
 
 function askForToken() {
   if (document.querySelector("dialog.token")) return;
-  const input = element("input", { type: "password", autocomplete: "current-password", required: true, id: "token" });
+  const input = element("input", {
+    type: "password",
+    autocomplete: "current-password",
+    required: true,
+    id: "token",
+  });
   const trouble = element("p.problem", { role: "alert", hidden: true });
   const form = element(
     "form",
     {},
     element("h2", { id: "token-title" }, "Your token, please"),
-    element("label", { htmlFor: "token" }, "This server is for people who have one; who runs it hands them out. It is asked for once."),
+    element(
+      "label",
+      { htmlFor: "token" },
+      "This server is for people who have one; who runs it hands them out. It is asked for once.",
+    ),
     input,
     trouble,
     button("Open", { kind: "primary", type: "submit" }),

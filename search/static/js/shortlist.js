@@ -15,7 +15,9 @@ export function keep(segment) {
   const key = keyOf(segment);
   const kept = shortlist.value.some((one) => keyOf(one) === key);
   shortlist.set((list) => (kept ? list.filter((one) => keyOf(one) !== key) : [...list, segment]));
-  announce(kept ? `${segment.title} taken off the shortlist.` : `${segment.title} is on the shortlist.`);
+  announce(
+    kept ? `${segment.title} taken off the shortlist.` : `${segment.title} is on the shortlist.`,
+  );
 }
 
 const FORMATS = [
@@ -28,12 +30,33 @@ const FORMATS = [
 export function createShortlist(root) {
   const list = element("ul.kept");
   const count = element("span.count");
-  const empty = element("p.empty", {}, "Press S on a result to keep it here; the list stays in this browser until you export it.");
-  const ways = FORMATS.map(([label, ending, type, write]) =>
-    button(label, { kind: "quiet.small", title: `Export as ${label}`, onclick: () => download(`shortlist.${ending}`, type, write(shortlist.value)) }),
+  const empty = element(
+    "p.empty",
+    {},
+    "Press S on a result to keep it here; the list stays in this browser until you export it.",
   );
-  const out = element("div.exports", {}, element("span.hint", {}, "Export"), ...ways, button("Clear", { kind: "link", onclick: () => shortlist.set([]) }));
-  const panel = element("details.panel", { open: matchMedia("(min-width: 1100px)").matches }, element("summary", {}, element("h2", {}, "Shortlist"), count), empty, list, out);
+  const ways = FORMATS.map(([label, ending, type, write]) =>
+    button(label, {
+      kind: "quiet.small",
+      title: `Export as ${label}`,
+      onclick: () => download(`shortlist.${ending}`, type, write(shortlist.value)),
+    }),
+  );
+  const out = element(
+    "div.exports",
+    {},
+    element("span.hint", {}, "Export"),
+    ...ways,
+    button("Clear", { kind: "link", onclick: () => shortlist.set([]) }),
+  );
+  const panel = element(
+    "details.panel",
+    { open: matchMedia("(min-width: 1100px)").matches },
+    element("summary", {}, element("h2", {}, "Shortlist"), count),
+    empty,
+    list,
+    out,
+  );
   root.replaceChildren(panel);
   shortlist.subscribe((segments) => {
     count.textContent = segments.length ? String(segments.length) : "";
@@ -47,8 +70,21 @@ function makeEntry(segment) {
   return element(
     "li",
     {},
-    button(`Play ${segment.title}`, { icon: "play", kind: "icon", onclick: () => audition(clipOf(segment)) }),
-    element("span.what", {}, element("b", {}, segment.title), element("small", {}, `${segment.artist ?? ""} · ${clock(segment.start_ms)}`)),
-    button(`Take ${segment.title} off`, { icon: "close", kind: "icon", onclick: () => keep(segment) }),
+    button(`Play ${segment.title}`, {
+      icon: "play",
+      kind: "icon",
+      onclick: () => audition(clipOf(segment)),
+    }),
+    element(
+      "span.what",
+      {},
+      element("b", {}, segment.title),
+      element("small", {}, `${segment.artist ?? ""} · ${clock(segment.start_ms)}`),
+    ),
+    button(`Take ${segment.title} off`, {
+      icon: "close",
+      kind: "icon",
+      onclick: () => keep(segment),
+    }),
   );
 }

@@ -15,7 +15,9 @@ export async function decode(file) {
   try {
     decoded = await context.decodeAudioData(await file.arrayBuffer());
   } catch {
-    throw new Error(`${file.name ?? "This"} is not audio that can be read: choose a wav, flac, mp3 or ogg file.`);
+    throw new Error(
+      `${file.name ?? "This"} is not audio that can be read: choose a wav, flac, mp3 or ogg file.`,
+    );
   }
   return mix(decoded);
 }
@@ -69,6 +71,8 @@ export function cut(samples, { startMs, endMs }) {
   view.setUint16(34, 16, true);
   text(36, "data");
   view.setUint32(40, 2 * part.length, true);
-  part.forEach((sample, i) => view.setInt16(44 + 2 * i, 32767 * Math.min(1, Math.max(-1, sample)), true));
+  part.forEach((sample, i) =>
+    view.setInt16(44 + 2 * i, 32767 * Math.min(1, Math.max(-1, sample)), true),
+  );
   return new File([view], "part.wav", { type: "audio/wav" });
 }

@@ -31,9 +31,26 @@ export function createStudy(root, remember) {
   async function showList() {
     const { studies: list } = await studies.list();
     root.replaceChildren(
-      element("div.study-intro", {}, element("h2", {}, "Listening studies"), element("p", {}, "Do the results sound alike to people? Raters choose sounds of their own, hear what several systems found for them, blinded and at one loudness, and rate each from 0 to 10.")),
-      list.length ? element("ul.studies", {}, ...list.map((study) => makeEntry(study, goTo))) : element("p.empty", {}, "There is no study yet. Begin one: three sounds and five results each take a rater a quarter of an hour."),
-      may("admin") ? makeForm(goTo) : element("p.hint", {}, "A person with an admin token can begin a study."),
+      element(
+        "div.study-intro",
+        {},
+        element("h2", {}, "Listening studies"),
+        element(
+          "p",
+          {},
+          "Do the results sound alike to people? Raters choose sounds of their own, hear what several systems found for them, blinded and at one loudness, and rate each from 0 to 10.",
+        ),
+      ),
+      list.length
+        ? element("ul.studies", {}, ...list.map((study) => makeEntry(study, goTo)))
+        : element(
+            "p.empty",
+            {},
+            "There is no study yet. Begin one: three sounds and five results each take a rater a quarter of an hour.",
+          ),
+      may("admin")
+        ? makeForm(goTo)
+        : element("p.hint", {}, "A person with an admin token can begin a study."),
     );
   }
 
@@ -46,7 +63,14 @@ export function createStudy(root, remember) {
 
   /** Who is it? The name keeps one's place. */
   function makeDoor(study, body) {
-    const name = element("input", { type: "text", value: raterName.value, required: true, maxLength: 60, id: "rater", autocomplete: "name" });
+    const name = element("input", {
+      type: "text",
+      value: raterName.value,
+      required: true,
+      maxLength: 60,
+      id: "rater",
+      autocomplete: "name",
+    });
     const begin = async (event) => {
       event.preventDefault();
       raterName.set(name.value.trim());
@@ -73,24 +97,43 @@ function makeEntry(study, goTo) {
   return element(
     "li.panel",
     {},
-    element("div", {}, element("h3", {}, study.name), element("p.hint", {}, `${size} · ${study.ratings ?? 0} ratings so far`)),
+    element(
+      "div",
+      {},
+      element("h3", {}, study.name),
+      element("p.hint", {}, `${size} · ${study.ratings ?? 0} ratings so far`),
+    ),
     button("Open", { title: `Open ${study.name}`, onclick: () => goTo(study.study_id) }),
   );
 }
 
 function makeForm(goTo) {
   const field = (label, name, value, most) =>
-    element("label", {}, element("span", {}, label), element("input", { type: "number", name, value, min: 1, max: most, required: true }));
+    element(
+      "label",
+      {},
+      element("span", {}, label),
+      element("input", { type: "number", name, value, min: 1, max: most, required: true }),
+    );
   const trouble = element("div");
   const form = element(
     "form.new-study.panel",
     {},
     element("h3", {}, "Begin a study"),
-    element("label.wide", {}, element("span", {}, "Name"), element("input", { type: "text", name: "name", required: true, maxLength: 80 })),
+    element(
+      "label.wide",
+      {},
+      element("span", {}, "Name"),
+      element("input", { type: "text", name: "name", required: true, maxLength: 80 }),
+    ),
     field("Raters", "raters", 5, 100),
     field("Sounds each", "queries", 3, 20),
     field("Results of each system", "results", 5, 20),
-    element("p.hint", {}, "Production, baseline and random are compared; the sound itself and a random track are planted, so that careless ratings show."),
+    element(
+      "p.hint",
+      {},
+      "Production, baseline and random are compared; the sound itself and a random track are planted, so that careless ratings show.",
+    ),
     button("Begin", { kind: "primary", type: "submit" }),
     trouble,
   );

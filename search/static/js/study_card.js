@@ -16,19 +16,49 @@ export function createCard(query, at, source, onRate) {
   const item = query.items[at];
   const name = `rating-${item.item_id}`;
   const choices = Array.from({ length: BEST + 1 }, (_, value) =>
-    element("label.choice-of", {}, element("input", { type: "radio", name, value: String(value) }), element("span", {}, String(value))),
+    element(
+      "label.choice-of",
+      {},
+      element("input", { type: "radio", name, value: String(value) }),
+      element("span", {}, String(value)),
+    ),
   );
-  const comment = element("textarea", { rows: 2, maxLength: 1000, id: "comment", placeholder: "What is alike, or what is not (if you like)" });
-  const save = button("Save and go on", { kind: "primary", key: "Enter", type: "submit", disabled: true });
+  const comment = element("textarea", {
+    rows: 2,
+    maxLength: 1000,
+    id: "comment",
+    placeholder: "What is alike, or what is not (if you like)",
+  });
+  const save = button("Save and go on", {
+    kind: "primary",
+    key: "Enter",
+    type: "submit",
+    disabled: true,
+  });
   const form = element(
     "form.panel.item",
     { "aria-label": `Item ${at + 1} of ${query.items.length}` },
     element("h3", {}, `How alike are A and B? Item ${at + 1} of ${query.items.length}`),
-    element("div.ab", {}, button("Play your sound (A)", { kind: "quiet.a", key: "q", onclick: () => play("a") }), button("Play the item (B)", { kind: "quiet.b", key: "w", onclick: () => play("b") }), button("A or B", { key: "a", onclick: compare })),
-    element("fieldset.scale", {}, element("legend", {}, "0 is nothing alike, 10 could be the same piece"), element("div.choices-of", {}, ...choices)),
+    element(
+      "div.ab",
+      {},
+      button("Play your sound (A)", { kind: "quiet.a", key: "q", onclick: () => play("a") }),
+      button("Play the item (B)", { kind: "quiet.b", key: "w", onclick: () => play("b") }),
+      button("A or B", { key: "a", onclick: compare }),
+    ),
+    element(
+      "fieldset.scale",
+      {},
+      element("legend", {}, "0 is nothing alike, 10 could be the same piece"),
+      element("div.choices-of", {}, ...choices),
+    ),
     element("label", { htmlFor: "comment" }, "Comment"),
     comment,
-    element("p.hint", {}, "Keys: A changes between the two, 0 to 9 and T (ten) rate, Enter goes on."),
+    element(
+      "p.hint",
+      {},
+      "Keys: A changes between the two, 0 to 9 and T (ten) rate, Enter goes on.",
+    ),
     save,
   );
   const select = (value) => {
@@ -39,7 +69,9 @@ export function createCard(query, at, source, onRate) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     save.disabled = true;
-    onRate(Number(form.elements[name].value), comment.value.trim()).finally(() => (save.disabled = false));
+    onRate(Number(form.elements[name].value), comment.value.trim()).finally(
+      () => (save.disabled = false),
+    );
   });
   form.addEventListener("keydown", (event) => press(event, { form, select, save }));
   form.tabIndex = -1;
@@ -60,17 +92,35 @@ function press(event, { form, select, save }) {
   else if (key === "t") select(BEST);
   else if (key === "q") play("a");
   else if (key === "w") play("b");
-  else if (key === "Enter" && !save.disabled && event.target.tagName !== "BUTTON") form.requestSubmit();
+  else if (key === "Enter" && !save.disabled && event.target.tagName !== "BUTTON")
+    form.requestSubmit();
   else return;
   event.preventDefault();
   event.stopPropagation();
 }
 
 function loadQuery(query, source) {
-  if (query?.audio_url) load("a", { ...clipOf(query, 0), key: `a:${query.audio_url}`, title: "Your sound", gainDb: query.gain_db });
-  else if (source) load("a", { key: `a:${source.url}`, url: source.url, startMs: query?.start_ms ?? 0, endMs: query?.end_ms ?? 10_000, title: "Your sound", lufs: source.lufs });
+  if (query?.audio_url)
+    load("a", {
+      ...clipOf(query, 0),
+      key: `a:${query.audio_url}`,
+      title: "Your sound",
+      gainDb: query.gain_db,
+    });
+  else if (source)
+    load("a", {
+      key: `a:${source.url}`,
+      url: source.url,
+      startMs: query?.start_ms ?? 0,
+      endMs: query?.end_ms ?? 10_000,
+      title: "Your sound",
+      lufs: source.lufs,
+    });
 }
 
-function clipOf({ item_id: id, audio_url: url, start_ms: startMs, end_ms: endMs, gain_db: gainDb }, at) {
+function clipOf(
+  { item_id: id, audio_url: url, start_ms: startMs, end_ms: endMs, gain_db: gainDb },
+  at,
+) {
   return { key: `item:${id}`, url, startMs, endMs, gainDb, title: `Item ${at + 1}` };
 }

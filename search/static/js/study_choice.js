@@ -15,8 +15,19 @@ import { drawWaveform } from "./waveform.js";
  */
 export function createChoice(onStart, onProblem) {
   const preview = element("div.choice-preview");
-  const picker = element("input", { type: "file", accept: "audio/*", className: "unseen", tabIndex: -1, "aria-label": "A sound of your own", on: { change: () => picker.files[0] && take(fromFile(picker.files[0])) } });
-  const typeahead = createTypeahead({ label: "Title or artist in the catalogue", onChoose: (track) => take(fromTrack(track.track_id)), onProblem });
+  const picker = element("input", {
+    type: "file",
+    accept: "audio/*",
+    className: "unseen",
+    tabIndex: -1,
+    "aria-label": "A sound of your own",
+    on: { change: () => picker.files[0] && take(fromFile(picker.files[0])) },
+  });
+  const typeahead = createTypeahead({
+    label: "Title or artist in the catalogue",
+    onChoose: (track) => take(fromTrack(track.track_id)),
+    onProblem,
+  });
 
   async function take(making) {
     try {
@@ -35,7 +46,16 @@ export function createChoice(onStart, onProblem) {
     preview.replaceChildren(
       element("h3", {}, source.title),
       surface,
-      element("div.controls", {}, button("Play the part", { icon: "play", kind: "icon.round.a", onclick: () => play("a") }), makeNudge("Earlier", -1000), makeNudge("Later", 1000), when, begin, stage),
+      element(
+        "div.controls",
+        {},
+        button("Play the part", { icon: "play", kind: "icon.round.a", onclick: () => play("a") }),
+        makeNudge("Earlier", -1000),
+        makeNudge("Later", 1000),
+        when,
+        begin,
+        stage,
+      ),
     );
     const waveform = drawWaveform(surface, source, region, {
       onRegion: (dragged, done) => done && set(dragged),
@@ -50,13 +70,22 @@ export function createChoice(onStart, onProblem) {
       region = fit({ startMs, endMs: startMs + USUAL_MS }, source.durationMs);
       waveform.setRegion(region);
       when.textContent = span(region.startMs, region.endMs);
-      load("a", { ...region, key: `a:${source.url}`, url: source.url, title: source.title, lufs: source.lufs });
+      load("a", {
+        ...region,
+        key: `a:${source.url}`,
+        url: source.url,
+        title: source.title,
+        lufs: source.lufs,
+      });
     }
     async function start() {
       begin.disabled = true;
       stage.textContent = "Listening";
       try {
-        await onStart(source, region, { onProgress: (share) => (stage.textContent = share < 1 ? `${Math.round(100 * share)} %` : "Listening") });
+        await onStart(source, region, {
+          onProgress: (share) =>
+            (stage.textContent = share < 1 ? `${Math.round(100 * share)} %` : "Listening"),
+        });
       } catch (problem) {
         begin.disabled = false;
         stage.textContent = "";
@@ -69,7 +98,13 @@ export function createChoice(onStart, onProblem) {
     "section.panel.choice",
     { "aria-label": "Choose a sound" },
     element("h3", {}, "Choose a sound that you would search by"),
-    element("div.sources", {}, typeahead.root, button("Choose a file", { icon: "file", onclick: () => picker.click() }), picker),
+    element(
+      "div.sources",
+      {},
+      typeahead.root,
+      button("Choose a file", { icon: "file", onclick: () => picker.click() }),
+      picker,
+    ),
     preview,
   );
 }

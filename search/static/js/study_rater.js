@@ -38,18 +38,28 @@ export async function createRater(root, study, rater, onReport) {
   function goOn() {
     const open = queries.find(({ items }) => items.some(({ rating }) => isOpen(rating)));
     showProgress(open);
-    if (open) showItem(open, open.items.findIndex(({ rating }) => isOpen(rating)));
+    if (open)
+      showItem(
+        open,
+        open.items.findIndex(({ rating }) => isOpen(rating)),
+      );
     else if (queries.length < study.queries) showChoice();
     else finish();
   }
 
   function showProgress(open) {
-    const done = queries.flatMap(({ items }) => items).filter(({ rating }) => !isOpen(rating)).length;
+    const done = queries
+      .flatMap(({ items }) => items)
+      .filter(({ rating }) => !isOpen(rating)).length;
     const each = queries[0]?.items.length ?? 1;
     const at = open ? queries.indexOf(open) + 1 : Math.min(queries.length + 1, study.queries);
     progress.replaceChildren(
       element("span", {}, `Sound ${at} of ${study.queries}`),
-      element("progress", { max: study.queries * each, value: done, "aria-label": "How far you are" }),
+      element("progress", {
+        max: study.queries * each,
+        value: done,
+        "aria-label": "How far you are",
+      }),
     );
   }
 
@@ -65,7 +75,8 @@ export async function createRater(root, study, rater, onReport) {
   }
 
   function start(chosen, { startMs }, following) {
-    if (chosen.kind === "file") return studies.startByFile(study.study_id, rater, chosen.file, startMs, following);
+    if (chosen.kind === "file")
+      return studies.startByFile(study.study_id, rater, chosen.file, startMs, following);
     return studies.start(study.study_id, { rater, track_id: chosen.trackId, start_ms: startMs });
   }
 
@@ -89,7 +100,17 @@ export async function createRater(root, study, rater, onReport) {
   function finish() {
     progress.replaceChildren();
     stage.replaceChildren(
-      element("div.study-end.panel", {}, element("h3", {}, "That was all: thank you."), element("p", {}, "Your ratings are kept. Production, baseline and random were mixed in what you heard."), button("See the report", { kind: "primary", onclick: onReport })),
+      element(
+        "div.study-end.panel",
+        {},
+        element("h3", {}, "That was all: thank you."),
+        element(
+          "p",
+          {},
+          "Your ratings are kept. Production, baseline and random were mixed in what you heard.",
+        ),
+        button("See the report", { kind: "primary", onclick: onReport }),
+      ),
     );
     announce("That was all: thank you.");
   }

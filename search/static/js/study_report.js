@@ -11,7 +11,17 @@ export async function showReport(root, study) {
   root.replaceChildren(element("div.skeleton.block"));
   try {
     const report = await studies.report(study.study_id);
-    root.replaceChildren(...(report.ratings ? makeReport(report, study) : [element("p.empty", {}, "Nobody has rated yet: the report fills itself as ratings come in.")]));
+    root.replaceChildren(
+      ...(report.ratings
+        ? makeReport(report, study)
+        : [
+            element(
+              "p.empty",
+              {},
+              "Nobody has rated yet: the report fills itself as ratings come in.",
+            ),
+          ]),
+    );
   } catch (problem) {
     root.replaceChildren(problemLine(problem, () => showReport(root, study)));
   }
@@ -20,11 +30,32 @@ export async function showReport(root, study) {
 function makeReport(report, study) {
   const alpha = Number.isFinite(report.alpha) ? report.alpha.toFixed(2) : "not yet known";
   return [
-    element("p.hint", {}, `${report.raters} raters, ${report.ratings} ratings. Agreement between raters (Krippendorff's alpha): ${alpha}.`),
-    element("section.panel", { "aria-label": "Means" }, element("h3", {}, "Mean opinion of similarity"), makePlot(report), makeMeans(report)),
-    report.pairs?.length ? element("section.panel", { "aria-label": "Pairs" }, element("h3", {}, "Compared on the same sounds"), makePairs(report.pairs)) : null,
+    element(
+      "p.hint",
+      {},
+      `${report.raters} raters, ${report.ratings} ratings. Agreement between raters (Krippendorff's alpha): ${alpha}.`,
+    ),
+    element(
+      "section.panel",
+      { "aria-label": "Means" },
+      element("h3", {}, "Mean opinion of similarity"),
+      makePlot(report),
+      makeMeans(report),
+    ),
+    report.pairs?.length
+      ? element(
+          "section.panel",
+          { "aria-label": "Pairs" },
+          element("h3", {}, "Compared on the same sounds"),
+          makePairs(report.pairs),
+        )
+      : null,
     report.flagged_raters?.length ? makeFlags(report.flagged_raters) : null,
-    element("a.button", { href: studies.csvUrl(study.study_id), download: "" }, "All ratings as CSV"),
+    element(
+      "a.button",
+      { href: studies.csvUrl(study.study_id), download: "" },
+      "All ratings as CSV",
+    ),
     button("Print", { kind: "link", onclick: () => window.print() }),
   ].filter(Boolean);
 }
@@ -37,11 +68,26 @@ function makePlot({ systems, paper_mean: paper = 7.8 }) {
     range.style.left = `${(100 * low) / BEST}%`;
     range.style.width = `${(100 * (high - low)) / BEST}%`;
     dot.style.left = `${(100 * mean) / BEST}%`;
-    return element("div.plot-row", {}, element("span.system", {}, system), element("span.axis", {}, range, dot));
+    return element(
+      "div.plot-row",
+      {},
+      element("span.system", {}, system),
+      element("span.axis", {}, range, dot),
+    );
   });
   const line = element("span.paper", {}, element("span", {}, `paper ${paper}`));
   line.style.left = `${(100 * paper) / BEST}%`;
-  return element("div.plot", { "aria-hidden": "true" }, ...rows, element("div.plot-row.scale-row", {}, element("span.system"), element("span.axis", {}, line, ...[0, 5, 10].map(makeTick))));
+  return element(
+    "div.plot",
+    { "aria-hidden": "true" },
+    ...rows,
+    element(
+      "div.plot-row.scale-row",
+      {},
+      element("span.system"),
+      element("span.axis", {}, line, ...[0, 5, 10].map(makeTick)),
+    ),
+  );
 }
 
 function makeTick(value) {
@@ -53,12 +99,25 @@ function makeTick(value) {
 const interval = ({ low, high }) => `${low.toFixed(1)} to ${high.toFixed(1)}`;
 
 function makeMeans({ systems, paper_mean: paper = 7.8 }) {
-  const rows = systems.map((one) => [one.system, one.mean.toFixed(2), interval(one), String(one.n)]);
-  return makeTable(["System", "Mean", "95 % interval", "Ratings"], [...rows, ["the paper's users", String(paper), "not given", "not given"]]);
+  const rows = systems.map((one) => [
+    one.system,
+    one.mean.toFixed(2),
+    interval(one),
+    String(one.n),
+  ]);
+  return makeTable(
+    ["System", "Mean", "95 % interval", "Ratings"],
+    [...rows, ["the paper's users", String(paper), "not given", "not given"]],
+  );
 }
 
 function makePairs(pairs) {
-  const rows = pairs.map((one) => [`${one.first} over ${one.second}`, one.difference.toFixed(2), interval(one), String(one.n)]);
+  const rows = pairs.map((one) => [
+    `${one.first} over ${one.second}`,
+    one.difference.toFixed(2),
+    interval(one),
+    String(one.n),
+  ]);
   return makeTable(["Pair", "Difference", "95 % interval", "Sounds"], rows);
 }
 
@@ -66,7 +125,27 @@ function makeTable(head, rows) {
   return element(
     "div.table",
     { tabIndex: 0, role: "region", "aria-label": head[0] },
-    element("table", {}, element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))), element("tbody", {}, ...rows.map(([first, ...rest]) => element("tr", {}, element("th", { scope: "row" }, first), ...rest.map((text) => element("td", {}, text)))))),
+    element(
+      "table",
+      {},
+      element(
+        "thead",
+        {},
+        element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text))),
+      ),
+      element(
+        "tbody",
+        {},
+        ...rows.map(([first, ...rest]) =>
+          element(
+            "tr",
+            {},
+            element("th", { scope: "row" }, first),
+            ...rest.map((text) => element("td", {}, text)),
+          ),
+        ),
+      ),
+    ),
   );
 }
 
@@ -75,6 +154,12 @@ function makeFlags(flagged) {
     "section.panel",
     { "aria-label": "Raters to look at" },
     element("h3", {}, "Raters to look at"),
-    element("ul", {}, ...flagged.map(({ rater, reason }) => element("li", {}, element("b", {}, rater), ` ${reason}`))),
+    element(
+      "ul",
+      {},
+      ...flagged.map(({ rater, reason }) =>
+        element("li", {}, element("b", {}, rater), ` ${reason}`),
+      ),
+    ),
   );
 }

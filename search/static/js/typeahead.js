@@ -24,7 +24,12 @@ export function createTypeahead({ label, onChoose, onProblem }) {
     "aria-expanded": "false",
     "aria-controls": name,
   });
-  const list = element("ul.choices", { id: name, role: "listbox", "aria-label": "Tracks", hidden: true });
+  const list = element("ul.choices", {
+    id: name,
+    role: "listbox",
+    "aria-label": "Tracks",
+    hidden: true,
+  });
   const root = element("div.typeahead", {}, icon("search"), input, list);
   const state = { tracks: [], at: -1, timer: 0, control: null };
 
@@ -42,7 +47,9 @@ export function createTypeahead({ label, onChoose, onProblem }) {
   };
   const highlight = (at) => {
     state.at = (at + state.tracks.length) % state.tracks.length;
-    [...list.children].forEach((option, i) => option.setAttribute("aria-selected", String(i === state.at)));
+    [...list.children].forEach((option, i) =>
+      option.setAttribute("aria-selected", String(i === state.at)),
+    );
     const option = list.children[state.at];
     input.setAttribute("aria-activedescendant", option.id);
     option.scrollIntoView({ block: "nearest" });
@@ -50,8 +57,14 @@ export function createTypeahead({ label, onChoose, onProblem }) {
   const show = (tracks) => {
     state.tracks = tracks;
     state.at = -1;
-    const options = tracks.map((track, i) => makeOption(track, `${name}-${i}`, () => choose(track)));
-    const none = element("li.none", { role: "option", "aria-disabled": "true", "aria-selected": "false" }, "No title or artist has these letters.");
+    const options = tracks.map((track, i) =>
+      makeOption(track, `${name}-${i}`, () => choose(track)),
+    );
+    const none = element(
+      "li.none",
+      { role: "option", "aria-disabled": "true", "aria-selected": "false" },
+      "No title or artist has these letters.",
+    );
     list.replaceChildren(...(options.length ? options : [none]));
     list.hidden = false;
     input.setAttribute("aria-expanded", "true");
@@ -87,7 +100,12 @@ export function createTypeahead({ label, onChoose, onProblem }) {
 function makeOption(track, id, choose) {
   return element(
     "li",
-    { id, role: "option", "aria-selected": "false", on: { mousedown: (event) => (event.preventDefault(), choose()) } },
+    {
+      id,
+      role: "option",
+      "aria-selected": "false",
+      on: { mousedown: (event) => (event.preventDefault(), choose()) },
+    },
     element("span.title", {}, track.title),
     element("span.artist", {}, track.artist),
     element("span.length", {}, clock(track.duration_ms)),
