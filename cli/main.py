@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from cli import database, models, pipeline, server, services, takedown, versions, web
+from cli import database, models, pipeline, server, services, study, takedown, versions, web
 from ml.errors import SoundalikeError
 
 app = typer.Typer(
@@ -14,7 +14,7 @@ app = typer.Typer(
     add_completion=False,
     help="Find music that sounds like this, in your own catalogue.",
 )
-for group in (pipeline, services, models, database, takedown, server, versions, web):
+for group in (pipeline, services, models, database, takedown, server, versions, web, study):
     group.register(app)
 
 

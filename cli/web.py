@@ -46,7 +46,7 @@ def serve(
             database.migrate()
         pool = PooledDatabase(database.url)
         try:
-            run(create_app(pool, Encoders(open_registry)), host, port)
+            run(create_app(pool, Encoders(pool, open_registry)), host, port)
         finally:
             pool.close()
 

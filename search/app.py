@@ -5,19 +5,20 @@ from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from ml.errors import SoundalikeError
-from search.api import catalogue, health, problems, searches, sessions, tracks
+from search.api import catalogue, health, problems, searches, sessions, studies, tracks
 from search.api.envelope import Envelope
 from search.api.guard import Guard
 from search.api.metrics import Metrics
 from search.api.models import ExamplesSearch, NextPage, SegmentSearch
 from search.api.services import Services
+from search.api.study_models import NewQuery
 from search.database import Database
 from search.encoding import Encoders
 from search.settings import WebSettings
 from search.tokens import TokenFile
 
 PREFIX = "/api/v1"
-ROUTERS = (searches, tracks, catalogue, sessions)
+ROUTERS = (searches, tracks, catalogue, sessions, studies)
 
 
 def create_app(
@@ -85,7 +86,7 @@ def _describe_searches(app: FastAPI) -> None:
     def describe() -> dict[str, object]:
         described = generate()
         schemas = described["components"]["schemas"]
-        for kind in (SegmentSearch, ExamplesSearch, NextPage):
+        for kind in (SegmentSearch, ExamplesSearch, NextPage, NewQuery):
             schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(schema.pop("$defs", {}))
             schemas[kind.__name__] = schema

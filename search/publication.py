@@ -55,7 +55,7 @@ def publish_windows(
         What was embedded, and what changed in the table of tracks.
     """
     version = registry.find_version(_production_version(workspace))
-    playable = _playable_tracks(workspace)
+    playable = playable_tracks(workspace)
     playable = playable[~playable["track_id"].isin(denied_tracks(database))]
     counts = upsert_tracks(database, playable)
     load_waveforms(database, workspace.store, playable)
@@ -126,8 +126,8 @@ def _production_version(workspace: Workspace) -> int:
     return int(workspace.load_record("production_model")["version"])
 
 
-def _playable_tracks(workspace: Workspace) -> pd.DataFrame:
-    """Tracks of the catalogue that have audio in the store."""
+def playable_tracks(workspace: Workspace) -> pd.DataFrame:
+    """List the tracks of the catalogue that have audio in the store, with `duration_s`."""
     clips = workspace.store.read_clips(range(N_BUCKETS)).drop_duplicates("track_id")
     audio = clips[["track_id", "samples", "content"]]
     tracks = workspace.load_table("tracks").merge(audio, on="track_id", how="inner")

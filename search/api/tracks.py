@@ -14,7 +14,7 @@ from search.waveforms import PEAKS_PER_SECOND, Waveform, find_waveform
 
 router = APIRouter(tags=["tracks"], dependencies=[Depends(RequireRole("listen"))])
 
-_AUDIO: dict[int | str, dict[str, Any]] = {
+AUDIO_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"content": {"audio/*": {}}, "description": "The original file."},
     206: {"content": {"audio/*": {}}, "description": "The range that was asked for."},
     416: {"content": {"text/plain": {}}, "description": "The range lies outside the file."},
@@ -38,7 +38,7 @@ def list_tracks(
 
 # A track's id may hold slashes, so the longer addresses come first.
 @router.get(
-    "/tracks/{track_id:path}/audio", response_model=None, responses={**problems(404), **_AUDIO}
+    "/tracks/{track_id:path}/audio", response_model=None, responses={**problems(404), **AUDIO_ANSWERS}
 )
 def get_audio(track_id: str, services: Given) -> FileResponse:
     """Play a track: its original file, by ranges."""

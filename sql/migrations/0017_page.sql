@@ -64,7 +64,7 @@ COMMENT ON FUNCTION examples_vector IS 'Unit vector of several examples (Rocchio
 -- Where a track's duplicates stand behind it, they are told with it.
 CREATE FUNCTION search_page(
     query vector, k integer, skip integer, model_version integer, excluded text[],
-    genres text[], moods text[], artists_not_in text[],
+    of_genres text[], of_moods text[], artists_not_in text[],
     min_duration_s double precision, max_duration_s double precision)
 RETURNS TABLE (
     rank integer, track_id text, title text, artist text, album text, genres text[], moods text[],
@@ -89,7 +89,7 @@ BEGIN
                      JOIN tracks o ON o.track_id = d.id AND o.state = 'served'
                      WHERE o.track_id <> ALL (excluded)), '[]')
     FROM distinct_tracks(
-        query, skip + k, version, excluded, search_page.genres, search_page.moods, artists_not_in,
+        query, skip + k, version, excluded, of_genres, of_moods, artists_not_in,
         min_duration_s, max_duration_s, NULL) h
     JOIN tracks t ON t.track_id = h.track_id AND t.state = 'served'
     LEFT JOIN waveforms w ON w.track_id = h.track_id

@@ -1,0 +1,1 @@
+"""The listening study: blinded, level-matched ratings of what several systems find."""
