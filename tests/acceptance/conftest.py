@@ -2,12 +2,6 @@
 
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,18 +13,11 @@ import soundfile
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from ml.splits import assign_bucket, assign_split, hash_track
-from tests.integration.conftest import (
-    PROGRAMS,
-    TRACKS,
-    Home,
-    choose_ids,
-    synthesise,
-    write_manifest,
-)
-from tests.integration.conftest import finished as finished
-from tests.integration.conftest import training_file as training_file
+from tests.integration.conftest import TRACKS, choose_ids, synthesise, write_manifest
+from tests.integration.web.conftest import Site
+from tests.integration.web.conftest import site as site
+from tests.integration.web.conftest import stocked as stocked
 
-START_SECONDS, STOP_SECONDS = 120, 30
 NO_BROWSER = (
     "No Chromium is here: install one with `apt-get install chromium`, "
     "or `.venv/bin/playwright install chromium`."
@@ -42,24 +29,10 @@ SWITCHES = (
 )
 
 
-@dataclass(frozen=True)
-class Site:
-    """Where the page is served, and what a visitor has at hand."""
-
-    url: str
-    home: Home
-    audio: Path  # a file to search by
-
-    def address(self, query: str = "") -> str:
-        """Address of the page."""
-        return f"{self.url}/{query}"
-
-
 @pytest.fixture(scope="session")
 def catalogue_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write 38 tracks of 24 s that rise or fall, the first of them twice."""
-    folder = tmp_path_factory.mktemp("page") / "catalogue"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("page")
     rows, seen = [], dict.fromkeys(TRACKS, 0)
     for number, track_id in enumerate(choose_ids()):
         split = assign_split(assign_bucket(hash_track(track_id)))
@@ -73,47 +46,6 @@ def catalogue_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     first, path, title, *rest = rows[0]
     rows.append((f"{first}_again", path, f"{title}, reissued", *rest))
     return write_manifest(folder, rows)
-
-
-@contextmanager
-def serve(home: Home, printed: Path, **variables: str) -> Iterator[str]:
-    """Serve the page on a free port; Ctrl-C ends it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with printed.open("wb") as output:
-        process = subprocess.Popen(
-            [str(PROGRAMS / "soundalike"), "serve", "--port", str(port)],
-            env={**home.variables, **variables},
-            stdout=output,
-            stderr=output,
-        )
-        try:
-            wait_until_ready(f"http://127.0.0.1:{port}/readyz", process, printed)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(STOP_SECONDS)
-
-
-def wait_until_ready(url: str, process: subprocess.Popen[bytes], printed: Path) -> None:
-    """Ask until it answers 200."""
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        assert process.poll() is None, printed.read_text()
-        assert time.monotonic() < deadline, printed.read_text()
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.2)
-
-
-@pytest.fixture(scope="session")
-def site(finished: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Serve the finished pipeline's catalogue to everyone on this machine."""
-    with serve(finished, tmp_path_factory.mktemp("site") / "printed.txt") as url:
-        yield Site(url, finished, finished.manifest.parent / f"{choose_ids()[1]}.wav")
 
 
 @pytest.fixture(scope="session")
@@ -138,6 +70,11 @@ class Visit:
     expected: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
+    @property
+    def audio(self) -> Path:
+        """A file to search by: the second track of the catalogue."""
+        return self.site.home.manifest.parent / f"{choose_ids()[1]}.wav"
+
     def hear(self, message: ConsoleMessage) -> None:
         """Keep an error or a warning."""
         if message.type in ("error", "warning"):
@@ -145,7 +82,7 @@ class Visit:
 
     def go(self, query: str = "") -> Page:
         """Open the page."""
-        self.page.goto(self.site.address(query))
+        self.page.goto(f"{self.site.url}/{query}")
         return self.page
 
     def search(self, track_id: str | None = None, start: float = 4, end: float = 14) -> Page:
@@ -164,7 +101,6 @@ class Visit:
 def visit(browser: Browser, site: Site) -> Iterator[Visit]:
     """Come as a new visitor."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(15_000)
     with visiting(context, site) as visit:
         yield visit
 
@@ -172,6 +108,7 @@ def visit(browser: Browser, site: Site) -> Iterator[Visit]:
 @contextmanager
 def visiting(context: BrowserContext, site: Site) -> Iterator[Visit]:
     """Open a tab and listen to its console."""
+    context.set_default_timeout(15_000)
     page = context.new_page()
     visit = Visit(page, site)
     page.on("console", visit.hear)

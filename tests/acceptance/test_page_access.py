@@ -12,7 +12,8 @@ from tests.integration.conftest import choose_ids
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-    from tests.acceptance.conftest import Site, Visit
+    from tests.acceptance.conftest import Visit
+    from tests.integration.web.conftest import Site
 
 FEATURES = {"light": (1280, 800), "dark": (360, 740)}
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.acceptance.conftest import serve, visiting
+from tests.acceptance.conftest import visiting
+from tests.integration.web.conftest import Site, serve
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import Site, Visit
+    from tests.acceptance.conftest import Visit
 
 
 def upload(page: Page, name: str, data: bytes) -> None:
@@ -26,7 +27,7 @@ def test_file_that_is_no_audio(visit: "Visit") -> None:
 def test_file_too_short_for_a_search(visit: "Visit") -> None:
     page = visit.go()
     visit.expected = ["422", "400"]
-    upload(page, "blip.wav", visit.site.audio.read_bytes()[: 44 + 32_000])
+    upload(page, "blip.wav", visit.audio.read_bytes()[: 44 + 32_000])
     line = page.get_by_role("alert")
     expect(line).to_be_visible()
     assert len(line.locator("p").inner_text()) > 20
@@ -64,13 +65,12 @@ def test_clipboard_without_sound(visit: "Visit") -> None:
     expect(page.get_by_text("copy a sound file")).to_be_visible()
 
 
-def test_token_is_asked_for_once(browser: Browser, site: "Site", tmp_path: Path) -> None:
+def test_token_is_asked_for_once(browser: Browser, site: Site, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.json"
     made = site.home.run("soundalike", "token", "new", "listen", API_TOKENS_FILE=str(tokens))
     assert made.returncode == 0, made.stdout
     token = made.stdout.splitlines()[0].strip()
-    with serve(site.home, tmp_path / "printed.txt", API_TOKENS_FILE=str(tokens)) as url:
-        locked = type(site)(url, site.home, site.audio)
+    with serve(site.home, tmp_path, API_TOKENS_FILE=str(tokens)) as locked:
         with visiting(browser.new_context(), locked) as visit:
             visit.expected = ["401"]
             page = visit.go()

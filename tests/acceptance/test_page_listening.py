@@ -89,7 +89,7 @@ def test_both_decks_come_to_one_loudness(visit: "Visit") -> None:
         page.locator("article").nth(row).get_by_role("button", name="Play from the match").click()
         key = page.locator("article").nth(row).get_attribute("data-key") or ""
         track_id = key.rsplit("@", 1)[0]
-        answer = page.request.get(visit.site.address(f"api/v1/tracks/{track_id}/peaks")).json()
+        answer = page.request.get(f"{visit.site.url}/api/v1/tracks/{track_id}/peaks").json()
         shown = float(page.locator(".gain").inner_text().removesuffix(" dB"))
         assert shown == pytest.approx(-23 - answer["loudness_lufs"], abs=0.11)
 

@@ -123,7 +123,7 @@ def test_region_stays_within_its_limits(visit: "Visit") -> None:
 
 @pytest.mark.parametrize("way", ["choose", "drop", "paste"])
 def test_file_of_ones_own_finds_its_like(visit: "Visit", way: str) -> None:
-    page, audio = visit.go(), visit.site.audio
+    page, audio = visit.go(), visit.audio
     if way == "choose":
         with page.expect_file_chooser() as chooser:
             page.keyboard.press("u")
@@ -151,7 +151,7 @@ def test_upload_can_be_cancelled(visit: "Visit") -> None:
     network.send("Network.enable")
     slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 60_000}
     network.send("Network.emulateNetworkConditions", slow)
-    page.locator("input[type=file]").first.set_input_files(visit.site.audio)
+    page.locator("input[type=file]").first.set_input_files(visit.audio)
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancelled.")).to_be_visible()
     network.send("Network.emulateNetworkConditions", {**slow, "uploadThroughput": -1})

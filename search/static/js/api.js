@@ -60,6 +60,14 @@ function send(path, form, { onProgress, signal }) {
   });
 }
 
+/** The file goes last, so that the server knows all else before it arrives. */
+function makeForm(fields, file) {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) form.append(name, String(value));
+  form.append("file", file, file.name);
+  return form;
+}
+
 const id = encodeURIComponent;
 
 export const search = (body, signal) =>
@@ -73,11 +81,7 @@ export const search = (body, signal) =>
  * @param {{onProgress?: Function, signal?: AbortSignal}} following
  */
 export function searchByFile(file, region, options, following) {
-  const form = new FormData();
-  form.append("start_ms", String(region.start_ms));
-  form.append("end_ms", String(region.end_ms));
-  form.append("options", JSON.stringify(options));
-  form.append("file", file, file.name ?? "query.wav");
+  const form = makeForm({ ...region, options: JSON.stringify(options) }, file);
   return send("/searches", form, following);
 }
 
@@ -118,11 +122,8 @@ export const studies = {
   csvUrl: (study) => `${ROOT}/studies/${id(study)}/report.csv`,
   start: (study, query) =>
     request(`/studies/${id(study)}/queries`, { method: "POST", json: query }),
-  startByFile(study, rater, file, startMs, following) {
-    const form = new FormData();
-    form.append("rater", rater);
-    form.append("start_ms", String(startMs));
-    form.append("file", file, file.name ?? "query.wav");
+  startByFile(study, rater, file, region, following) {
+    const form = makeForm({ rater, ...region }, file);
     return send(`/studies/${id(study)}/queries`, form, following);
   },
 };

@@ -57,6 +57,12 @@ export function load(side, clip) {
   setGain(side);
 }
 
+/** Take what is on a deck off it. */
+export function unload(side) {
+  if (playing.value.side === side) stop();
+  playing.set((now) => ({ ...now, clips: { ...now.clips, [side]: null } }));
+}
+
 /** Change what is known of a deck's clip: its part, its loudness. */
 export function adjust(side, change) {
   const clip = playing.value.clips[side];

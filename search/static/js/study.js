@@ -8,6 +8,8 @@ import { createStore } from "./store.js";
 import { showReport } from "./study_report.js";
 import { createRater } from "./study_rater.js";
 
+const RIVALS = ["baseline", "random"];
+
 const raterName = createStore("", "rater");
 
 /**
@@ -83,7 +85,9 @@ export function createStudy(root, remember) {
       name,
       element("p.hint", {}, "With the same name you go on where you stopped."),
       button("Take part", { kind: "primary", type: "submit" }),
-      button("See the report", { onclick: () => showReport(body, study) }),
+      may("admin")
+        ? button("See the report", { onclick: () => showReport(body, study) })
+        : null,
     );
     if (!may("rate")) form.querySelector(".primary").disabled = true;
     return form;
@@ -93,7 +97,7 @@ export function createStudy(root, remember) {
 }
 
 function makeEntry(study, goTo) {
-  const size = `${study.raters} raters · ${study.queries} sounds · ${study.results} results each`;
+  const size = `${study.raters} raters · ${study.queries} sounds · ${study.results} results of each of ${study.systems.join(", ")}`;
   return element(
     "li.panel",
     {},
@@ -101,10 +105,15 @@ function makeEntry(study, goTo) {
       "div",
       {},
       element("h3", {}, study.name),
-      element("p.hint", {}, `${size} · ${study.ratings ?? 0} ratings so far`),
+      element("p.hint", {}, size),
     ),
     button("Open", { title: `Open ${study.name}`, onclick: () => goTo(study.study_id) }),
   );
+}
+
+function makeRival(name) {
+  const box = element("input", { type: "checkbox", name, checked: true });
+  return element("label.check", {}, box, `Beside production: ${name}`);
 }
 
 function makeForm(goTo) {
@@ -129,10 +138,11 @@ function makeForm(goTo) {
     field("Raters", "raters", 5, 100),
     field("Sounds each", "queries", 3, 20),
     field("Results of each system", "results", 5, 20),
+    element("div.rivals", { role: "group", "aria-label": "Compared with" }, ...RIVALS.map(makeRival)),
     element(
       "p.hint",
       {},
-      "Production, baseline and random are compared; the sound itself and a random track are planted, so that careless ratings show.",
+      "The sound itself and a random track are planted among the results, so that careless ratings show.",
     ),
     button("Begin", { kind: "primary", type: "submit" }),
     trouble,
@@ -146,7 +156,7 @@ function makeForm(goTo) {
         raters: Number(given.raters),
         queries: Number(given.queries),
         results: Number(given.results),
-        systems: ["production", "baseline", "random"],
+        systems: ["production", ...RIVALS.filter((name) => form.elements[name].checked)],
       });
       goTo(study.study_id);
     } catch (problem) {

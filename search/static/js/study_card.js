@@ -1,7 +1,8 @@
 /** One blinded item: the rater's sound is A, what was found is B, and between them 0 to 10. */
 
+import { audioUrl } from "./api.js";
 import { button, element } from "./dom.js";
-import { audition, compare, load, play } from "./player.js";
+import { audition, compare, load, play, unload } from "./player.js";
 
 const BEST = 10;
 
@@ -78,7 +79,7 @@ export function createCard(query, at, source, onRate) {
   return {
     root: form,
     begin() {
-      loadQuery(query.query, source);
+      loadQuery(query, source);
       audition(clipOf(item, at));
       form.focus({ preventScroll: true });
     },
@@ -99,28 +100,27 @@ function press(event, { form, select, save }) {
   event.stopPropagation();
 }
 
+/** A track of the catalogue is known by its id; a file only this page has. */
 function loadQuery(query, source) {
-  if (query?.audio_url)
-    load("a", {
-      ...clipOf(query, 0),
-      key: `a:${query.audio_url}`,
-      title: "Your sound",
-      gainDb: query.gain_db,
-    });
-  else if (source)
-    load("a", {
-      key: `a:${source.url}`,
-      url: source.url,
-      startMs: query?.start_ms ?? 0,
-      endMs: query?.end_ms ?? 10_000,
-      title: "Your sound",
-      lufs: source.lufs,
-    });
+  const url = query.track_id ? audioUrl(query.track_id) : source?.url;
+  if (!url) return unload("a"); // a file that was chosen before the page was loaded again
+  return load("a", {
+    key: `a:${url}`,
+    url,
+    startMs: query.start_ms,
+    endMs: query.end_ms,
+    gainDb: query.gain_db,
+    title: "Your sound",
+  });
 }
 
-function clipOf(
-  { item_id: id, audio_url: url, start_ms: startMs, end_ms: endMs, gain_db: gainDb },
-  at,
-) {
-  return { key: `item:${id}`, url, startMs, endMs, gainDb, title: `Item ${at + 1}` };
+function clipOf(item, at) {
+  return {
+    key: `item:${item.item_id}`,
+    url: item.audio_url,
+    startMs: item.start_ms,
+    endMs: item.end_ms,
+    gainDb: item.gain_db,
+    title: `Item ${at + 1}`,
+  };
 }

@@ -3,6 +3,8 @@
 import { studies } from "./api.js";
 import { button, element } from "./dom.js";
 import { announce, problemLine } from "./notices.js";
+import { may } from "./session.js";
+import { prepare } from "./sources.js";
 import { createChoice } from "./study_choice.js";
 import { createCard } from "./study_card.js";
 
@@ -74,10 +76,13 @@ export async function createRater(root, study, rater, onReport) {
     stage.replaceChildren(choice);
   }
 
-  function start(chosen, { startMs }, following) {
-    if (chosen.kind === "file")
-      return studies.startByFile(study.study_id, rater, chosen.file, startMs, following);
-    return studies.start(study.study_id, { rater, track_id: chosen.trackId, start_ms: startMs });
+  function start(chosen, region, following) {
+    if (chosen.kind === "track") {
+      const moment = { track_id: chosen.trackId, start_ms: region.startMs };
+      return studies.start(study.study_id, { rater, ...moment });
+    }
+    const sent = prepare(chosen, region);
+    return studies.startByFile(study.study_id, rater, sent.file, sent.region, following);
   }
 
   function showItem(query, at) {
@@ -107,9 +112,11 @@ export async function createRater(root, study, rater, onReport) {
         element(
           "p",
           {},
-          "Your ratings are kept. Production, baseline and random were mixed in what you heard.",
+          `Your ratings are kept. What you heard was from ${study.systems.join(", ")}.`,
         ),
-        button("See the report", { kind: "primary", onclick: onReport }),
+        may("admin")
+          ? button("See the report", { kind: "primary", onclick: onReport })
+          : null,
       ),
     );
     announce("That was all: thank you.");

@@ -12,15 +12,9 @@ export async function showReport(root, study) {
   try {
     const report = await studies.report(study.study_id);
     root.replaceChildren(
-      ...(report.ratings
+      ...(report.systems.length
         ? makeReport(report, study)
-        : [
-            element(
-              "p.empty",
-              {},
-              "Nobody has rated yet: the report fills itself as ratings come in.",
-            ),
-          ]),
+        : [element("p.empty", {}, "Nobody has rated yet: the report fills as ratings come in.")]),
     );
   } catch (problem) {
     root.replaceChildren(problemLine(problem, () => showReport(root, study)));
@@ -28,13 +22,9 @@ export async function showReport(root, study) {
 }
 
 function makeReport(report, study) {
-  const alpha = Number.isFinite(report.alpha) ? report.alpha.toFixed(2) : "not yet known";
+  const careless = report.raters.filter((rater) => rater.careless);
   return [
-    element(
-      "p.hint",
-      {},
-      `${report.raters} raters, ${report.ratings} ratings. Agreement between raters (Krippendorff's alpha): ${alpha}.`,
-    ),
+    element("p.hint", {}, summarise(report)),
     element(
       "section.panel",
       { "aria-label": "Means" },
@@ -42,15 +32,8 @@ function makeReport(report, study) {
       makePlot(report),
       makeMeans(report),
     ),
-    report.pairs?.length
-      ? element(
-          "section.panel",
-          { "aria-label": "Pairs" },
-          element("h3", {}, "Compared on the same sounds"),
-          makePairs(report.pairs),
-        )
-      : null,
-    report.flagged_raters?.length ? makeFlags(report.flagged_raters) : null,
+    report.paired.length ? makePairs(report.paired) : null,
+    careless.length ? makeCareless(careless) : null,
     element(
       "a.button",
       { href: studies.csvUrl(study.study_id), download: "" },
@@ -60,14 +43,21 @@ function makeReport(report, study) {
   ].filter(Boolean);
 }
 
+function summarise({ raters, agreement }) {
+  const ratings = raters.reduce((sum, rater) => sum + rater.ratings, 0);
+  const alpha = agreement.krippendorff_alpha;
+  const agreed = alpha === null ? "not known yet, too few heard the same" : alpha.toFixed(2);
+  return `${raters.length} raters, ${ratings} ratings. Agreement (Krippendorff's alpha): ${agreed}.`;
+}
+
 /** Dots with their intervals on a scale of 0 to 10, and a line where the paper's mean is. */
-function makePlot({ systems, paper_mean: paper = 7.8 }) {
-  const rows = systems.map(({ system, mean, low, high }) => {
+function makePlot({ systems, paper_mos: paper }) {
+  const rows = systems.map(({ system, mos, low, high }) => {
     const range = element("span.range");
     const dot = element("span.dot");
     range.style.left = `${(100 * low) / BEST}%`;
     range.style.width = `${(100 * (high - low)) / BEST}%`;
-    dot.style.left = `${(100 * mean) / BEST}%`;
+    dot.style.left = `${(100 * mos) / BEST}%`;
     return element(
       "div.plot-row",
       {},
@@ -98,10 +88,10 @@ function makeTick(value) {
 
 const interval = ({ low, high }) => `${low.toFixed(1)} to ${high.toFixed(1)}`;
 
-function makeMeans({ systems, paper_mean: paper = 7.8 }) {
+function makeMeans({ systems, paper_mos: paper }) {
   const rows = systems.map((one) => [
     one.system,
-    one.mean.toFixed(2),
+    one.mos.toFixed(2),
     interval(one),
     String(one.n),
   ]);
@@ -111,14 +101,19 @@ function makeMeans({ systems, paper_mean: paper = 7.8 }) {
   );
 }
 
-function makePairs(pairs) {
-  const rows = pairs.map((one) => [
-    `${one.first} over ${one.second}`,
-    one.difference.toFixed(2),
-    interval(one),
-    String(one.n),
+function makePairs(paired) {
+  const rows = paired.map((one) => [
+    `${one.system} over ${one.other}`,
+    one.difference === null ? "not known" : one.difference.toFixed(2),
+    one.low === null ? "not known" : interval(one),
+    String(one.queries),
   ]);
-  return makeTable(["Pair", "Difference", "95 % interval", "Sounds"], rows);
+  return element(
+    "section.panel",
+    { "aria-label": "Pairs" },
+    element("h3", {}, "Compared on the same sounds"),
+    makeTable(["Pair", "Difference", "95 % interval", "Sounds"], rows),
+  );
 }
 
 function makeTable(head, rows) {
@@ -149,17 +144,18 @@ function makeTable(head, rows) {
   );
 }
 
-function makeFlags(flagged) {
+function makeCareless(raters) {
+  const explain = ({ rater, gap }) =>
+    element(
+      "li",
+      {},
+      element("b", {}, rater),
+      gap === null ? "" : ` rated the sound itself ${gap.toFixed(1)} above a random track.`,
+    );
   return element(
     "section.panel",
     { "aria-label": "Raters to look at" },
     element("h3", {}, "Raters to look at"),
-    element(
-      "ul",
-      {},
-      ...flagged.map(({ rater, reason }) =>
-        element("li", {}, element("b", {}, rater), ` ${reason}`),
-      ),
-    ),
+    element("ul", {}, ...raters.map(explain)),
   );
 }
