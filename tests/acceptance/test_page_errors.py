@@ -70,17 +70,19 @@ def test_token_is_asked_for_once(browser: Browser, site: Site, tmp_path: Path) -
     made = site.home.run("soundalike", "token", "new", "listen", API_TOKENS_FILE=str(tokens))
     assert made.returncode == 0, made.stdout
     token = made.stdout.splitlines()[0].strip()
-    with serve(site.home, tmp_path, API_TOKENS_FILE=str(tokens)) as locked:
-        with visiting(browser.new_context(), locked) as visit:
-            visit.expected = ["401"]
-            page = visit.go()
-            page.get_by_label(re.compile("This server is for people")).fill("wrong")
-            page.get_by_role("button", name="Open").click()
-            expect(page.get_by_role("alert")).to_be_visible()
-            page.get_by_label(re.compile("This server is for people")).fill(token)
-            page.get_by_role("button", name="Open").click()
-            expect(page.locator(".suggestions .chip").first).to_be_visible()
-            page.reload()
-            expect(page.locator(".suggestions .chip").first).to_be_visible()
-            page.get_by_role("button", name="Sign out").click()
-            expect(page.get_by_role("dialog")).to_be_visible()
+    with (
+        serve(site.home, tmp_path, API_TOKENS_FILE=str(tokens)) as locked,
+        visiting(browser.new_context(), locked) as visit,
+    ):
+        visit.expected = ["401"]
+        page = visit.go()
+        page.get_by_label(re.compile("This server is for people")).fill("wrong")
+        page.get_by_role("button", name="Open").click()
+        expect(page.get_by_role("alert")).to_be_visible()
+        page.get_by_label(re.compile("This server is for people")).fill(token)
+        page.get_by_role("button", name="Open").click()
+        expect(page.locator(".suggestions .chip").first).to_be_visible()
+        page.reload()
+        expect(page.locator(".suggestions .chip").first).to_be_visible()
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("dialog")).to_be_visible()
