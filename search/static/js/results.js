@@ -23,6 +23,7 @@ export const auditioning = createStore(false, "auditioning");
  */
 export function createResults(root, acts) {
   const heading = element("div.results-heading");
+  const auditioningBox = makeAuditioning();
   const list = element("div.feed", { role: "feed", "aria-label": "Results" });
   const foot = element("div.foot");
   root.replaceChildren(heading, list, foot);
@@ -32,7 +33,7 @@ export function createResults(root, acts) {
 
   function render(state) {
     list.setAttribute("aria-busy", String(state.status === "loading"));
-    heading.replaceChildren(...makeHeading(state));
+    heading.replaceChildren(...makeHeading(state, auditioningBox));
     if (state.status === "loading") list.replaceChildren(...makeSkeletons());
     else if (state.status === "ready") renderRows(state);
     else list.replaceChildren();
@@ -113,7 +114,7 @@ export function createResults(root, acts) {
   };
 }
 
-function makeHeading({ status, asked, items }) {
+function makeHeading({ status, asked, items }, auditioningBox) {
   if (!asked) return [];
   const { source, region, kind } = asked;
   const what =
@@ -129,12 +130,13 @@ function makeHeading({ status, asked, items }) {
         ];
   const title = element("h2", {}, ...what);
   if (status !== "ready" || !items.length) return [title];
-  return [title, makeAuditioning(), ...makeLink(kind)];
+  return [title, auditioningBox, ...makeLink(kind)];
 }
 
 function makeAuditioning() {
   const box = element("input", { type: "checkbox", checked: auditioning.value });
   box.addEventListener("change", () => auditioning.set(box.checked));
+  auditioning.subscribe((on) => (box.checked = on));
   return element(
     "label.check",
     { title: "Going to a result with the arrow keys plays it" },

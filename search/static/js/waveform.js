@@ -48,10 +48,11 @@ export function drawWaveform(container, track, region, { onRegion, onSeek }) {
       maxLength: LONGEST_MS / 1000,
       color: colour("query-wash"),
     });
+    surfer.setTime(chosen.startMs / 1000);
   });
   const read = () => ({
-    startMs: Math.round(1000 * marked.start),
-    endMs: Math.round(1000 * marked.end),
+    startMs: 100 * Math.round(10 * marked.start), // tenths, as the fields show
+    endMs: 100 * Math.round(10 * marked.end),
   });
   regions.on("region-update", () => onRegion(read(), false));
   regions.on("region-updated", () => onRegion(read(), true));

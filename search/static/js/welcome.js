@@ -27,7 +27,7 @@ export function createWelcome(onTrack) {
       "ol",
       {},
       ...steps.map(([title, text]) =>
-        element("li", {}, element("h3", {}, title), element("p", {}, text)),
+        element("li", {}, element("h2", {}, title), element("p", {}, text)),
       ),
     ),
     suggestions,
