@@ -27,7 +27,6 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from benchmarks.report import at_most, print_report
 from ml.audio import AudioLimits

@@ -33,6 +33,7 @@ _STATES = {
     "57014": (503, "too_slow"),
 }
 
+
 class Problem(Exception):  # noqa: N818 (RFC 9457 names it so)
     """An answer that is an error.
 

@@ -36,5 +36,5 @@ def export_triplets(results: pd.DataFrame, margin: float = LEAST_MARGIN) -> pd.D
         items = zip(heard["track_id"], heard["start_ms"], heard["rating"], strict=True)
         for (p, p_start, above), (n, n_start, below) in permutations(items, 2):
             if above - below >= margin:
-                rows.append((*anchor, p, p_start, n, n_start, above - below))  # noqa: PERF401
+                rows.append((*anchor, p, p_start, n, n_start, above - below))
     return pd.DataFrame(rows, columns=list(COLUMNS))

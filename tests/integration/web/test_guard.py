@@ -224,7 +224,12 @@ def test_uploads_beyond_the_limit_are_told_when_to_return(
 
 
 def test_serving_to_others_without_tokens_is_refused(stocked: "Home") -> None:
-    command: list[str | Path] = [Path(sys.executable).parent / "soundalike", "serve", "--host", "0.0.0.0"]
+    command: list[str | Path] = [
+        Path(sys.executable).parent / "soundalike",
+        "serve",
+        "--host",
+        "0.0.0.0",
+    ]
     refused = subprocess.run(
         command, env=stocked.variables, capture_output=True, text=True, timeout=120
     )

@@ -13,8 +13,8 @@ import schemathesis
 import soundfile
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import Case
-from schemathesis.core.result import Ok
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
