@@ -120,10 +120,20 @@ def plan_buckets(
     gone = gone[~gone["track_id"].isin(clips["track_id"])]
     stored = _concatenate([clips, gone.drop(columns="gone_since")], CLIP_COLUMNS)
     parts = [_split_by_bucket(frame, buckets) for frame in (tracks, stored, rejected, gone)]
+    rows = [_Rows(*frames) for frames in zip(*parts, strict=True)]
     return [
-        _plan_bucket(bucket, *rows, sources, store.list_audio(bucket), settings, now)
-        for bucket, *rows in zip(buckets, *parts, strict=True)
+        _plan_bucket(bucket, held, store.list_audio(bucket), sources, settings, now)
+        for bucket, held in zip(buckets, rows, strict=True)
     ]
+
+
+class _Rows(NamedTuple):
+    """What is said of one bucket."""
+
+    tracks: pd.DataFrame
+    stored: pd.DataFrame
+    rejected: pd.DataFrame
+    gone: pd.DataFrame
 
 
 def _split_by_bucket(frame: pd.DataFrame, buckets: list[int]) -> list[pd.DataFrame]:
@@ -133,15 +143,13 @@ def _split_by_bucket(frame: pd.DataFrame, buckets: list[int]) -> list[pd.DataFra
 
 def _plan_bucket(
     bucket: int,
-    tracks: pd.DataFrame,
-    stored: pd.DataFrame,
-    rejected: pd.DataFrame,
-    gone: pd.DataFrame,
-    sources: Mapping[str, str],
+    rows: _Rows,
     audio: Set[str],
+    sources: Mapping[str, str],
     settings: ClipSettings,
     now: float,
 ) -> Plan:
+    tracks, stored, rejected, gone = rows
     known = dict(_pick(rejected, "track_id", "fingerprint"))
     known |= dict(_pick(stored, "track_id", "fingerprint"))
     facts = _pick(stored, "track_id", "digest", "content")

@@ -111,9 +111,9 @@ def _connected() -> Iterator[int]:
                 f"No Ray cluster at {os.environ.get('RAY_ADDRESS')}: start it, or correct "
                 "RAY_ADDRESS."
             ) from error
-    register_ray()
+    register_ray()  # type: ignore[no-untyped-call]
     try:
-        yield int(ray.cluster_resources()["CPU"])
+        yield int(ray.cluster_resources()["CPU"])  # type: ignore[no-untyped-call]
     finally:
         if ours:
             ray.shutdown()

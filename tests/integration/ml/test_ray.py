@@ -46,9 +46,8 @@ def crashing() -> Iterator[Decoder]:
 
 
 @pytest.fixture(scope="module")
-def cluster(crashing: Decoder) -> Iterator[str]:
+def cluster(crashing: Decoder) -> Iterator[str]:  # noqa: ARG001 (which its workers are to find)
     """Start a small cluster, and stop it; its address."""
-    assert crashing
     # Not below pytest's folders: a socket's path has at most 107 characters.
     with tempfile.TemporaryDirectory(prefix="ray") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
