@@ -88,7 +88,7 @@ def evaluate_candidates(workspace: Workspace, registry: Registry) -> Evaluation:
     production = _production_beside(registry, candidate["version"])
     fingerprints = {BASELINE: baseline["fingerprint"], CANDIDATE: candidate["fingerprint"]}
     fingerprint = fingerprint_comparison(fingerprints, judged, SETTINGS)
-    known = _find_evaluation(workspace, fingerprint, production)
+    known = _find_evaluation(workspace, fingerprint, candidate["version"], production)
     if known:
         return known
     with ExitStack() as stack:
@@ -138,7 +138,7 @@ def _production_beside(registry: Registry, candidate: int) -> ModelVersion | Non
 
 
 def _find_evaluation(
-    workspace: Workspace, fingerprint: str, production: ModelVersion | None
+    workspace: Workspace, fingerprint: str, candidate: int, production: ModelVersion | None
 ) -> Evaluation | None:
     """Find the recorded evaluation if it would come out the same.
 
@@ -148,7 +148,8 @@ def _find_evaluation(
         return None
     record = workspace.load_record("evaluation")
     same_production = production is None or production.number == record["production"]
-    if record["fingerprint"] != fingerprint or not same_production:
+    same_candidate = record["candidate"] == candidate
+    if record["fingerprint"] != fingerprint or not (same_candidate and same_production):
         return None
     known = {name: value for name, value in record.items() if name != "fingerprint"}
     return Evaluation(**known | {"reused": True})

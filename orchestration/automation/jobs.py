@@ -28,7 +28,7 @@ relabel = dg.define_asset_job(
     Action.RELABEL.value,
     # Without the gate: nothing is promoted here.
     selection=(
-        dg.AssetSelection.assets(*READING, "clips", "evaluation", "embeddings", "active_model")
+        dg.AssetSelection.assets(*READING, "clips", "evaluation", *PUBLISHING)
         - dg.AssetSelection.checks_for_assets("evaluation")
     ),
     run_tags=EVERY_BUCKET,

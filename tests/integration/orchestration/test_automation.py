@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Home
 
 Rows = list[dict[str, str]]
+JOBS = {name: defs.resolve_job_def(name) for name in ("extend", "relabel", "confirm")}
 REASON, ACTION = "soundalike/reason", "soundalike/action"
 
 
@@ -52,7 +53,7 @@ def look(home: "Home", weekly: bool = False) -> Any:  # noqa: ANN401
 def respond(home: "Home", request: dg.RunRequest) -> dict[str, dict[str, Any]]:
     """Run what was asked for; what each asset reports."""
     with home.instance() as instance:
-        result = defs.resolve_job_def(str(request.job_name)).execute_in_process(
+        result = JOBS[str(request.job_name)].execute_in_process(
             instance=instance, tags=dict(request.tags)
         )
     materialised = result.filter_events(lambda event: event.is_step_materialization)
@@ -122,7 +123,8 @@ def test_edited_labels_are_judged_by_and_searchable_at_once(home: "Home") -> Non
     assert request.job_name == "relabel"
     assert "1 relabelled" in request.tags[REASON]
     reported = respond(home, request)
-    assert not {"convnet_model", "baseline_model", "index"} & set(reported)
+    assert not {"convnet_model", "baseline_model", "production_model"} & set(reported)
+    assert reported["index"]["built_now"] is False
     assert reported["clips"]["new"] == reported["clips"]["changed"] == 0
     assert reported["embeddings"]["buckets_embedded"] == 0
     assert "1 changed" in reported["embeddings"]["tracks"]
@@ -154,8 +156,7 @@ def test_growth_beyond_the_limit_asks_for_the_whole(home: "Home") -> None:
 
 def test_no_request_while_a_run_is_not_finished(home: "Home") -> None:
     with home.instance() as instance:
-        job = defs.resolve_job_def("extend")
-        run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+        run = instance.create_run_for_job(JOBS["extend"], status=dg.DagsterRunStatus.STARTED)
         for weekly in (False, True):
             assert run.run_id in str(look(home, weekly).skip_message)
         instance.report_run_canceled(run)

@@ -13,7 +13,7 @@ RANGE = {
 }
 PARTS = {
     "extend": "catalog tracks clips embeddings index active_model",
-    "relabel": "catalog tracks clips evaluation embeddings active_model",
+    "relabel": "catalog tracks clips evaluation embeddings index active_model",
     "confirm": "catalog active_model",
     "promote": "evaluation production_model embeddings index active_model",
 }
