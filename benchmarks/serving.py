@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from benchmarks.report import at_most, print_report
 from ml.audio import AudioLimits
@@ -112,7 +113,7 @@ def stock(database: Database, root: Path, rows: int, per_track: int) -> list[str
 def draw(
     tracks: list[str],
     per_track: int,
-    centres: np.ndarray,
+    centres: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> Segments:
     """Draw windows around a point of each track, the tracks in clusters."""

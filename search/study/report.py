@@ -77,11 +77,10 @@ def measure_agreement(results: pd.DataFrame) -> dict[str, Any]:
     catalogued = results.dropna(subset=["query_track_id"])
     table = catalogued.pivot_table("rating", "rater", unit, "mean")
     shared = table.loc[:, table.notna().sum() > 1]
-    enough = shared.shape[1] > 1 and shared.stack().nunique() > 1
+    values = shared.to_numpy(float)
+    enough = values.shape[1] > 1 and len(np.unique(values[~np.isnan(values)])) > 1
     alpha = (
-        float(krippendorff.alpha(shared.to_numpy(float), level_of_measurement="interval"))
-        if enough
-        else None
+        float(krippendorff.alpha(values, level_of_measurement="interval")) if enough else None
     )
     return {"krippendorff_alpha": alpha, "units": int(shared.shape[1])}
 

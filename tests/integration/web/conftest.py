@@ -100,7 +100,7 @@ def serve(home: "Home", folder: Path, **variables: str) -> Iterator[Site]:
     finally:
         process.send_signal(signal.SIGINT)
         status = process.wait(60)
-    assert status in (0, -signal.SIGINT), log.read_text()
+    assert status == 0, log.read_text()
 
 
 def _wait(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
