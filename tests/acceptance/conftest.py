@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +41,8 @@ SWITCHES = (
 def catalogue_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write 38 tracks of 24 s that rise or fall, the first of them twice."""
     folder = tmp_path_factory.mktemp("page")
-    rows, seen = [], dict.fromkeys(TRACKS, 0)
+    rows: list[Sequence[str]] = []
+    seen = dict.fromkeys(TRACKS, 0)
     for number, track_id in enumerate(choose_ids()):
         split = assign_split(assign_bucket(hash_track(track_id)))
         rising, name = seen[split] % 2 == 0, f"{track_id}.wav"
