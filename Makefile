@@ -32,7 +32,7 @@ demo: $(SETUP)  ## sample catalogue, whole pipeline, neighbours
 pipeline: $(SETUP)  ## the whole pipeline on CATALOG=path/to/tracks.csv
 	@$(BIN)/soundalike pipeline
 
-dev: $(SETUP)  ## serve the Dagster and MLflow pages until Ctrl-C
+dev: $(SETUP)  ## serve the Dagster, MLflow and search pages until Ctrl-C
 	@$(BIN)/soundalike dev
 
 lint: $(SETUP)

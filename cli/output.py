@@ -15,6 +15,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from ml.evaluation.scores import ScoreRow
+    from search.retrieval import Hit
     from search.similarity import Neighbour
 
 FILE_WIDTH = 130
@@ -60,7 +61,7 @@ def print_scores(title: str, rows: Sequence["ScoreRow"]) -> None:
     console.print(table)
 
 
-def print_neighbours(heading: str, neighbours: Sequence["Neighbour"]) -> None:
+def print_neighbours(heading: str, neighbours: Sequence["Neighbour | Hit"]) -> None:
     """Print the tracks nearest to one."""
     table = Table("", "track", "title", "artist", "genres", "distance", "at", title=escape(heading))
     table.title_justify = "left"

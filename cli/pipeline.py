@@ -91,7 +91,7 @@ def _print_next_steps() -> None:
     folder = os.environ.get("DATA_DIR")
     here = f"DATA_DIR={shlex.quote(folder)} " if folder else ""
     steps = {
-        f"{here}make dev": "the Dagster and MLflow pages",
+        f"{here}make dev": "the Dagster, MLflow and search pages",
         f"{here}.venv/bin/soundalike similar TRACK_ID": "neighbours of any track",
         f"{here}.venv/bin/soundalike sql": "ask in SQL",
         "make pipeline CATALOG=tracks.csv DATA_DIR=var-mine": "the same on your own music",

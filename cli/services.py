@@ -1,4 +1,4 @@
-"""Serve the web pages on this machine: Dagster (webserver and daemon) and MLflow."""
+"""Serve the web pages on this machine: Dagster (webserver and daemon), MLflow and search."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from cli.readiness import HOST, has_definitions, listens
 from ml.environment import Environment
 from ml.errors import SoundalikeError
 
-DAGSTER_PORT, MLFLOW_PORT = 3000, 5000
+DAGSTER_PORT, MLFLOW_PORT, SEARCH_PORT = 3000, 5000, 8000
 WORKSPACE_FILE = Path(__file__).parents[1] / "workspace.yaml"
 START_SECONDS, STOP_SECONDS = 180, 20
 
@@ -54,15 +54,16 @@ def register(app: typer.Typer) -> None:
 def dev(
     dagster_port: Annotated[int, typer.Option(help="Port of the Dagster page.")] = DAGSTER_PORT,
     mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow page.")] = MLFLOW_PORT,
+    search_port: Annotated[int, typer.Option(help="Port of the search page.")] = SEARCH_PORT,
 ) -> None:
-    """Serve the Dagster and MLflow pages until Ctrl-C."""
+    """Serve the Dagster, MLflow and search pages until Ctrl-C."""
     from ml.registry import Registry
     from orchestration.launch import prepare_instance
     from search.database import open_database
 
     environment = Environment()
     prepare_instance(environment)
-    services = _list_services(environment, dagster_port, mlflow_port)
+    services = _list_services(environment, dagster_port, mlflow_port, search_port)
     _require_free_ports(services)
     Registry(environment.tracking_uri, environment.root / "mlflow")
     with open_database(environment.database_url, environment.root) as database:
@@ -119,7 +120,9 @@ def stop(processes: list[subprocess.Popen[bytes]]) -> None:
         process.wait()
 
 
-def _list_services(environment: Environment, dagster: int, mlflow: int) -> list[Service]:
+def _list_services(
+    environment: Environment, dagster: int, mlflow: int, search: int
+) -> list[Service]:
     programs = Path(sys.executable).parent
     workspace = ("-w", str(WORKSPACE_FILE))
     webserver = (str(programs / "dagster-webserver"), *workspace, "-h", HOST)
@@ -137,6 +140,7 @@ def _list_services(environment: Environment, dagster: int, mlflow: int) -> list[
             ),
             mlflow,
         ),
+        Service("search", (str(programs / "soundalike"), "serve", "--port", str(search)), search),
     ]
 
 

@@ -91,7 +91,9 @@ def report(
     console.print(f"Krippendorff's alpha: {shown}.")
     for rater in found["raters"]:
         if rater["careless"]:
-            console.print(f"{rater['rater']} rated the query itself like random tracks.", markup=False)
+            console.print(
+                f"{rater['rater']} rated the query itself like random tracks.", markup=False
+            )
 
 
 @group.command()

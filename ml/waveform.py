@@ -11,6 +11,7 @@ from ml.audio import INT16_SCALE, SAMPLE_RATE, Int16, to_float
 
 PEAKS_PER_SECOND = 10
 SAMPLES_PER_PEAK = SAMPLE_RATE // PEAKS_PER_SECOND
+HEADROOM = 2.0
 GATE_SECONDS = 0.4
 """A block of the loudness; what is shorter has none."""
 
@@ -53,9 +54,12 @@ def measure_loudness(samples: Int16) -> float | None:
     Returns
     -------
     float or None
-        LUFS; None where every block is below the gate of -70 LUFS, or there is no whole block.
+        LUFS; None where every block is below the gate, or there is no whole block. The absolute
+        gate is at -64 LUFS instead of -70, which tells only in what is hardly audible.
     """
     if len(samples) < GATE_SECONDS * SAMPLE_RATE:
         return None
-    measured = float(loudness(torch.from_numpy(to_float(samples))[None], SAMPLE_RATE))
+    # The library's filters clip at full scale, which the weighting's +4 dB would go beyond.
+    softened = torch.from_numpy(to_float(samples) / HEADROOM)[None]
+    measured = float(loudness(softened, SAMPLE_RATE)) + 20 * math.log10(HEADROOM)
     return measured if math.isfinite(measured) else None

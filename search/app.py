@@ -9,7 +9,7 @@ from search.api import catalogue, health, problems, searches, sessions, studies,
 from search.api.envelope import Envelope
 from search.api.guard import Guard
 from search.api.metrics import Metrics
-from search.api.models import ExamplesSearch, NextPage, SegmentSearch
+from search.api.models import PREFIX, ExamplesSearch, NextPage, SegmentSearch
 from search.api.services import Services
 from search.api.study_models import NewQuery
 from search.database import Database
@@ -17,7 +17,6 @@ from search.encoding import Encoders
 from search.settings import WebSettings
 from search.tokens import TokenFile
 
-PREFIX = "/api/v1"
 ROUTERS = (searches, tracks, catalogue, sessions, studies)
 
 
@@ -57,7 +56,7 @@ def create_app(
     )
     app.state.services = services
     for module in ROUTERS:
-        app.include_router(module.router, prefix=PREFIX)
+        app.include_router(module.router)
     app.include_router(health.router)
     _add_page(app, settings)
     problems.register(app)

@@ -1,7 +1,9 @@
 """Run the web application under uvicorn, patient neither with slow clients nor with too many."""
 
 import asyncio
+import contextlib
 import ipaddress
+import signal
 import threading
 from typing import Any
 
@@ -93,7 +95,10 @@ def run(app: FastAPI, host: str, port: int) -> None:
         timeout_keep_alive=15,
         timeout_graceful_shutdown=10,
     )
-    uvicorn.Server(config).run()
+    # It ends by raising the signal again: a service's end (SIGTERM) is as orderly as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run()
 
 
 def is_loopback(host: str) -> bool:

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Depends
 
 from search.api.models import (
+    PREFIX,
     ActiveVersion,
     CatalogueMap,
     Facet,
@@ -15,7 +16,7 @@ from search.api.services import Given, RequireRole, Services
 from search.catalogue import ActiveModel, describe_active, list_facets
 from search.map import list_map_points
 
-router = APIRouter(tags=["catalogue"], dependencies=[Depends(RequireRole("listen"))])
+router = APIRouter(prefix=PREFIX, tags=["catalogue"], dependencies=[Depends(RequireRole("listen"))])
 
 
 @router.get("/facets", responses=problems())

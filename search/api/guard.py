@@ -52,6 +52,8 @@ class Guard:
             body = _Body(receive, self._allowed(headers), self.settings)
             body.check_length(headers.get("content-length"))
         except Problem as problem:
+            if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
+                problem.headers["Connection"] = "close"  # nobody will read what is still to come
             await problem.response(scope["path"])(scope, receive, send)
             return
         await self.app(scope, body, send)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+PREFIX = "/api/v1"
 NO_NUL = r"^[^\x00]*$"
 Text = Annotated[str, StringConstraints(max_length=512, pattern=NO_NUL)]
 TrackId = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=NO_NUL)]

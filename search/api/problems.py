@@ -33,14 +33,6 @@ _STATES = {
     "57014": (503, "too_slow"),
 }
 
-_KINDS: tuple[type[Exception], ...] = (
-    RequestValidationError,
-    ValidationError,
-    HTTPException,
-    SoundalikeError,
-    Exception,
-)
-
 
 class Problem(Exception):  # noqa: N818 (RFC 9457 names it so)
     """An answer that is an error.
@@ -77,6 +69,16 @@ class Problem(Exception):  # noqa: N818 (RFC 9457 names it so)
         return JSONResponse(body, self.status, self.headers, MEDIA_TYPE)
 
 
+_KINDS: tuple[type[Exception], ...] = (
+    Problem,
+    RequestValidationError,
+    ValidationError,
+    HTTPException,
+    SoundalikeError,
+    Exception,
+)
+
+
 def not_found(what: str = "track") -> Problem:
     """Make the answer about what is not there, was taken down, or never was."""
     return Problem(404, "not_found", f"There is no such {what}: look it up again, it may be gone.")
@@ -84,7 +86,7 @@ def not_found(what: str = "track") -> Problem:
 
 def register(app: FastAPI) -> None:
     """Answer every error of an application as a problem."""
-    for kind in (Problem, *_KINDS):
+    for kind in _KINDS:
         app.add_exception_handler(kind, _answer)
 
 

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from search.api import models
 from search.api.cursors import Cursor, read_cursor, write_vector
 from search.api.models import (
+    PREFIX,
     ExamplesSearch,
     NextPage,
     Options,
@@ -38,7 +39,7 @@ from search.retrieval import (
 )
 from search.similarity import Filters
 
-router = APIRouter(tags=["searches"], dependencies=[Depends(RequireRole("listen"))])
+router = APIRouter(prefix=PREFIX, tags=["searches"], dependencies=[Depends(RequireRole("listen"))])
 
 _MULTIPART = {
     "schema": {

@@ -3,11 +3,11 @@
 from fastapi import APIRouter, Request, Response
 
 from search.api.guard import COOKIE
-from search.api.models import SessionState, Token, problems
+from search.api.models import PREFIX, SessionState, Token, problems
 from search.api.problems import Problem
 from search.api.services import Given
 
-router = APIRouter(tags=["session"])
+router = APIRouter(prefix=PREFIX, tags=["session"])
 
 _MONTH_S = 30 * 86_400
 

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from ml.errors import DatabaseError, SoundalikeError
 from search.api.audio import serve_audio
-from search.api.models import NO_NUL, problems
+from search.api.models import NO_NUL, PREFIX, problems
 from search.api.problems import Problem, not_found
 from search.api.services import Given, RequireRole, Services
 from search.api.study_models import (
@@ -40,7 +40,9 @@ from search.study.records import (
 from search.study.report import report_study
 from search.waveforms import find_waveform
 
-router = APIRouter(prefix="/studies", tags=["study"], dependencies=[Depends(RequireRole("rate"))])
+router = APIRouter(
+    prefix=f"{PREFIX}/studies", tags=["study"], dependencies=[Depends(RequireRole("rate"))]
+)
 ADMIN = [Depends(RequireRole("admin"))]
 
 _FORM = {

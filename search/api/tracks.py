@@ -6,13 +6,13 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from search.api.audio import serve_audio
-from search.api.models import NO_NUL, Peaks, Track, TrackPage, problems
+from search.api.models import NO_NUL, PREFIX, Peaks, Track, TrackPage, problems
 from search.api.problems import Problem, not_found
 from search.api.services import Given, RequireRole, Services
 from search.catalogue import find_track, find_tracks
 from search.waveforms import PEAKS_PER_SECOND, Waveform, find_waveform
 
-router = APIRouter(tags=["tracks"], dependencies=[Depends(RequireRole("listen"))])
+router = APIRouter(prefix=PREFIX, tags=["tracks"], dependencies=[Depends(RequireRole("listen"))])
 
 AUDIO_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"content": {"audio/*": {}}, "description": "The original file."},
@@ -38,7 +38,9 @@ def list_tracks(
 
 # A track's id may hold slashes, so the longer addresses come first.
 @router.get(
-    "/tracks/{track_id:path}/audio", response_model=None, responses={**problems(404), **AUDIO_ANSWERS}
+    "/tracks/{track_id:path}/audio",
+    response_model=None,
+    responses={**problems(404), **AUDIO_ANSWERS},
 )
 def get_audio(track_id: str, services: Given) -> FileResponse:
     """Play a track: its original file, by ranges."""

@@ -84,7 +84,11 @@ def create_study(database: Database, seed: int, **design: Any) -> Study:  # noqa
 def list_studies(database: Database) -> list[Study]:
     """List the studies, newest first."""
     with database.transaction() as connection:
-        return connection.cursor(row_factory=class_row(Study)).execute(query("list_studies")).fetchall()
+        return (
+            connection.cursor(row_factory=class_row(Study))
+            .execute(query("list_studies"))
+            .fetchall()
+        )
 
 
 def find_study(database: Database, study_id: UUID) -> Study | None:
@@ -94,9 +98,7 @@ def find_study(database: Database, study_id: UUID) -> Study | None:
         return cursor.execute(query("find_study"), (study_id,)).fetchone()
 
 
-def add_query(
-    database: Database, study: Study, asked: StudyQuery, items: Sequence[Item]
-) -> UUID:
+def add_query(database: Database, study: Study, asked: StudyQuery, items: Sequence[Item]) -> UUID:
     """Keep a query and its items, in their order.
 
     Raises

@@ -43,8 +43,8 @@ def report_study(results: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
     dict
         `systems` (mean opinion, n, 95 % interval), `paired`, `agreement`, `raters`, `paper_mos`.
     """
-    rated = results[results["planted"].isna()].explode("systems").rename(
-        columns={"systems": "system"}
+    rated = (
+        results[results["planted"].isna()].explode("systems").rename(columns={"systems": "system"})
     )
     rated = rated.dropna(subset=["system"])
     names = sorted(rated["system"].unique())
@@ -52,7 +52,9 @@ def report_study(results: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
         "systems": [_score(rated[rated["system"] == name], name, seed) for name in names],
         "paired": [_compare(rated, a, b, seed) for a, b in combinations(names, 2)],
         "agreement": measure_agreement(results),
-        "raters": [_judge(results[results["rater"] == r], r) for r in sorted(set(results["rater"]))],
+        "raters": [
+            _judge(results[results["rater"] == r], r) for r in sorted(set(results["rater"]))
+        ],
         "paper_mos": PAPER_MOS,
     }
 
@@ -75,11 +77,10 @@ def measure_agreement(results: pd.DataFrame) -> dict[str, Any]:
     catalogued = results.dropna(subset=["query_track_id"])
     table = catalogued.pivot_table("rating", "rater", unit, "mean")
     shared = table.loc[:, table.notna().sum() > 1]
-    enough = shared.shape[1] > 1 and shared.stack().nunique() > 1
+    values = shared.to_numpy(float)
+    enough = values.shape[1] > 1 and len(np.unique(values[~np.isnan(values)])) > 1
     alpha = (
-        float(krippendorff.alpha(shared.to_numpy(float), level_of_measurement="interval"))
-        if enough
-        else None
+        float(krippendorff.alpha(values, level_of_measurement="interval")) if enough else None
     )
     return {"krippendorff_alpha": alpha, "units": int(shared.shape[1])}
 

@@ -32,9 +32,9 @@ def export_triplets(results: pd.DataFrame, margin: float = LEAST_MARGIN) -> pd.D
     kept = results[results["query_track_id"].notna() & (results["planted"] != "query")]
     rows = []
     for _, heard in kept.groupby(["rater", "query_id"], sort=True):
-        for p, n in permutations(heard.itertuples(), 2):
-            if p.rating - n.rating >= margin:
-                anchor = (p.rater, p.query_track_id, p.query_start_ms)
-                pair = (p.track_id, p.start_ms, n.track_id, n.start_ms)
-                rows.append((*anchor, *pair, p.rating - n.rating))
+        anchor = heard[["rater", "query_track_id", "query_start_ms"]].iloc[0]
+        items = zip(heard["track_id"], heard["start_ms"], heard["rating"], strict=True)
+        for (p, p_start, above), (n, n_start, below) in permutations(items, 2):
+            if above - below >= margin:
+                rows.append((*anchor, p, p_start, n, n_start, above - below))
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -127,6 +127,10 @@ BEGIN
     GRANT SELECT ON waveforms, map_points TO soundalike_web;
     GRANT INSERT, UPDATE, DELETE ON waveforms TO soundalike_loader;
     GRANT EXECUTE ON FUNCTION replace_map TO soundalike_loader;
+    -- What gives vectors, or leads to them, is not for analysts.
+    REVOKE EXECUTE ON FUNCTION region_vector, examples_vector, search_page, unmapped_vectors
+        FROM soundalike_analyst;
+    REVOKE EXECUTE ON FUNCTION unmapped_vectors FROM soundalike_web;
     RETURN true;
 EXCEPTION WHEN insufficient_privilege THEN
     RETURN false;

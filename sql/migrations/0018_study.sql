@@ -89,6 +89,10 @@ BEGIN
     GRANT SELECT ON waveforms, map_points TO soundalike_web;
     GRANT INSERT, UPDATE, DELETE ON waveforms TO soundalike_loader;
     GRANT EXECUTE ON FUNCTION replace_map TO soundalike_loader;
+    -- What gives vectors, or leads to them, is not for analysts.
+    REVOKE EXECUTE ON FUNCTION region_vector, examples_vector, search_page, unmapped_vectors
+        FROM soundalike_analyst;
+    REVOKE EXECUTE ON FUNCTION unmapped_vectors FROM soundalike_web;
     GRANT SELECT, INSERT ON studies, study_queries, study_items TO soundalike_web;
     GRANT SELECT, INSERT, UPDATE ON study_ratings TO soundalike_web;
     RETURN true;

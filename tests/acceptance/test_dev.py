@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from playwright.sync_api import Browser, expect, sync_playwright
 
 SOUNDALIKE = Path(sys.executable).parent / "soundalike"
@@ -25,12 +26,13 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int, int]]:
     """Serve on free ports; on leaving, Ctrl-C must end every process within a minute."""
     folder = tmp_path_factory.mktemp("dev")
-    dagster, mlflow = free_port(), free_port()
+    dagster, mlflow, search = free_port(), free_port(), free_port()
     environment = {**os.environ, "DATA_DIR": str(folder), "CATALOG": "", "DAGSTER_HOME": ""}
     ports = ["--dagster-port", str(dagster), "--mlflow-port", str(mlflow)]
+    ports += ["--search-port", str(search)]
     printed = folder / "printed.txt"
     with printed.open("wb") as output:
         process = subprocess.Popen(
@@ -38,13 +40,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]
         )
         try:
             wait_for(lambda: b"Ctrl-C" in printed.read_bytes(), process, printed)
-            yield dagster, mlflow
+            yield dagster, mlflow, search
         finally:
             process.send_signal(signal.SIGINT)
             status = process.wait(STOP_SECONDS)
     assert status == 0, printed.read_text()
     assert printed.read_text().rstrip().endswith("Stopped.")
-    left = [port for port in (dagster, mlflow) if listens(port)]
+    left = [port for port in (dagster, mlflow, search) if listens(port)]
     assert not left, f"ports {left} are still served"
 
 
@@ -72,19 +74,28 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-def test_dagster_page_offers_the_refresh_job(served: tuple[int, int], browser: Browser) -> None:
+def test_dagster_page_offers_the_refresh_job(
+    served: tuple[int, int, int], browser: Browser
+) -> None:
     page = browser.new_page()
     page.goto(f"http://127.0.0.1:{served[0]}/locations/soundalike/jobs/refresh")
     expect(page.get_by_text("Materialize all").first).to_be_visible(timeout=90_000)
 
 
-def test_mlflow_page_lists_the_experiment(served: tuple[int, int], browser: Browser) -> None:
+def test_mlflow_page_lists_the_experiment(served: tuple[int, int, int], browser: Browser) -> None:
     page = browser.new_page()
     page.goto(f"http://127.0.0.1:{served[1]}/#/experiments")
     expect(page.get_by_text("soundalike", exact=True).first).to_be_visible(timeout=90_000)
 
 
-def test_taken_port_is_refused_in_one_line(served: tuple[int, int], tmp_path: Path) -> None:
+def test_search_is_served_before_anything_can_be_found(served: tuple[int, int, int]) -> None:
+    address = f"http://127.0.0.1:{served[2]}"
+    assert requests.get(f"{address}/healthz", timeout=30).json()["status"] == "ok"
+    missing = requests.get(f"{address}/api/v1/models/active", timeout=30)
+    assert (missing.status_code, missing.json()["code"]) == (503, "no_active_model")
+
+
+def test_taken_port_is_refused_in_one_line(served: tuple[int, int, int], tmp_path: Path) -> None:
     environment = {**os.environ, "DATA_DIR": str(tmp_path), "CATALOG": "", "DAGSTER_HOME": ""}
     command = [str(SOUNDALIKE), "dev", "--dagster-port", str(served[0])]
     refused = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)

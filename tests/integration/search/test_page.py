@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import psycopg
 import pytest
+from numpy.typing import NDArray
 from psycopg.conninfo import make_conninfo
 
 from ml.audio import INT16_SCALE
@@ -42,8 +43,9 @@ def served(copy_database: "CopyDatabase", catalogue: "Catalogue") -> Iterator[Da
         yield database
 
 
-def unit(vector: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
-    return vector / np.linalg.norm(vector)  # type: ignore[no-any-return]
+def unit(vector: NDArray[np.floating]) -> NDArray[np.floating]:
+    length: NDArray[np.floating] = np.linalg.norm(vector)  # type: ignore[assignment]
+    return vector / length
 
 
 def test_region_is_the_mean_of_its_windows(served: Database, catalogue: "Catalogue") -> None:
@@ -183,11 +185,11 @@ def test_role_of_the_page_asks_all_of_it_and_changes_nothing(
                 pytest.raises(DatabaseError, match="permission denied"),
                 database.transaction() as c,
             ):
-                c.execute(forbidden)  # type: ignore[arg-type]
+                c.execute(forbidden)
         database.close()
     finally:
         with psycopg.connect(served.url, autocommit=True) as connection:
-            connection.execute(f"DROP ROLE {name}")  # type: ignore[arg-type]
+            connection.execute(f"DROP ROLE {name}")
 
 
 def test_pool_survives_a_broken_connection(served: Database) -> None:

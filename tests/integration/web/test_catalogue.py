@@ -25,7 +25,8 @@ def test_tracks_are_found_by_part_of_their_title(site: "Site") -> None:
 
 
 def test_pages_of_tracks_add_up(site: "Site") -> None:
-    ids, cursor = [], ""
+    ids: list[str] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = site.ask("GET", f"/tracks?limit=15&cursor={cursor}").json()
         ids += [track["track_id"] for track in page["tracks"]]

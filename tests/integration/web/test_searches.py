@@ -72,8 +72,12 @@ def test_upload_of_any_format_finds_its_own_track(site: "Site", container: str) 
     samples, rate = soundfile.read(io.BytesIO(site.file(track_id)))
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format=container)
-    answer = site.upload(file.getvalue(), start_ms=1000, end_ms=11_000)
-    assert track_id in found(answer.json())[:3]
+    # By the version that does not blow small differences up: codecs make some.
+    pinned = {"start_ms": 0, "end_ms": 10_000, "options": '{"model_version": 2}'}
+    answer = site.upload(file.getvalue(), **pinned)
+    assert answer.status_code == 200, answer.text
+    near = answer.json()["results"][:5]
+    assert track_id in {track["track_id"] for hit in near for track in (hit, *hit["versions"])}
 
 
 def test_regions_of_an_upload_are_repeated_or_averaged(site: "Site") -> None:

@@ -11,8 +11,11 @@ from cli.main import app, main
 HEADER = "track_id,path,title,artist,album,genre,mood\n"
 COMMANDS = {
     *("demo", "pipeline", "samples", "dev", "evaluate", "export", "similar", "sql", "takedown"),
+    *("serve", "search"),
 }
 GROUPS = {
+    "token": {"new"},
+    "study": {"new", "report", "triplets"},
     "db": {"up", "down", "migrate", "status", "roles", "login"},
     "models": {"list", "activate", "rollback", "retire", "check", "reindex"},
 }
