@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 from ml.splits import assign_bucket, assign_split, hash_track
 from tests.integration.conftest import TRACKS, choose_ids, synthesise, write_manifest
@@ -22,6 +29,7 @@ NO_BROWSER = (
     "No Chromium is here: install one with `apt-get install chromium`, "
     "or `.venv/bin/playwright install chromium`."
 )
+PATIENCE_MS = 60_000  # the first upload loads the encoder; how long things take is not tested
 SWITCHES = (
     "--no-sandbox",
     "--use-fake-device-for-media-stream",  # a microphone that beeps
@@ -33,7 +41,8 @@ SWITCHES = (
 def catalogue_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write 38 tracks of 24 s that rise or fall, the first of them twice."""
     folder = tmp_path_factory.mktemp("page")
-    rows, seen = [], dict.fromkeys(TRACKS, 0)
+    rows: list[Sequence[str]] = []
+    seen = dict.fromkeys(TRACKS, 0)
     for number, track_id in enumerate(choose_ids()):
         split = assign_split(assign_bucket(hash_track(track_id)))
         rising, name = seen[split] % 2 == 0, f"{track_id}.wav"
@@ -52,6 +61,7 @@ def catalogue_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def browser() -> Iterator[Browser]:
     """Start the machine's Chromium, or Playwright's own."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")
+    expect.set_options(timeout=PATIENCE_MS / 2)
     with sync_playwright() as playwright:
         path = found or playwright.chromium.executable_path
         if not os.access(path, os.X_OK):
@@ -108,7 +118,7 @@ def visit(browser: Browser, site: Site) -> Iterator[Visit]:
 @contextmanager
 def visiting(context: BrowserContext, site: Site) -> Iterator[Visit]:
     """Open a tab and listen to its console."""
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     visit = Visit(page, site)
     page.on("console", visit.hear)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from tests.acceptance.conftest import visiting
 from tests.integration.web.conftest import Site, serve
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def upload(page: Page, name: str, data: bytes) -> None:
-    file = {"name": name, "mimeType": "audio/wav", "buffer": data}
-    page.locator("input[type=file]").first.set_input_files(files=[file])
+    file = FilePayload(name=name, mimeType="audio/wav", buffer=data)
+    page.locator("input[type=file]").first.set_input_files(file)
 
 
 def test_file_that_is_no_audio(visit: "Visit") -> None:

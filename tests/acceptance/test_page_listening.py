@@ -124,7 +124,7 @@ def test_going_through_results_plays_them_when_asked(visit: "Visit") -> None:
 def test_map_plays_what_is_pointed_at(visit: "Visit") -> None:
     page = visit.go("?view=map")
     canvas = page.get_by_role("application", name=re.compile("Map"))
-    expect(page.get_by_text("Near means alike")).to_be_visible()
+    expect(page.get_by_text("as model")).to_be_visible()
     canvas.focus()
     page.keyboard.press("ArrowRight")
     card = page.locator(".map-card")

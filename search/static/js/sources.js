@@ -18,18 +18,19 @@ const TAKEN = /\.(wav|flac|mp3|ogg|oga)$/i;
  * @property {number} lufs
  */
 
-/** Take a track of the catalogue. */
+/** Take a track of the catalogue; one whose waveform is not there yet is flat. */
 export async function fromTrack(trackId) {
-  const [track, waveform] = await Promise.all([getTrack(trackId), getPeaks(trackId)]);
+  const drawn = getPeaks(trackId).catch(() => null);
+  const [track, waveform] = await Promise.all([getTrack(trackId), drawn]);
   return {
     kind: "track",
     trackId,
-    title: track.title,
+    title: track.title || trackId,
     artist: track.artist,
     url: audioUrl(trackId),
-    durationMs: waveform.duration_ms ?? (1000 * waveform.peaks.length) / waveform.points_per_second,
-    peaks: waveform.peaks,
-    lufs: waveform.loudness_lufs,
+    durationMs: waveform?.duration_ms ?? track.duration_ms,
+    peaks: waveform?.peaks ?? [0],
+    lufs: track.loudness_lufs,
   };
 }
 
