@@ -15,10 +15,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import Goal, at_most, print_report
+from benchmarks.report import at_most, print_report
 from ml.environment import Environment
 
 ADDED = 10
@@ -29,6 +30,7 @@ IMPORTS = ("orchestration.definitions", "orchestration.preload")
 
 # What `refresh` and `extend` call, without an orchestrator.
 PLAIN = """
+import json
 import sys
 from ml.candidacy import evaluate_candidates
 from ml.catalog import read_catalog
@@ -56,7 +58,8 @@ with open_database(environment.database_url, environment.root) as database:
     if sys.argv[1] == "refresh":
         collection = Collection.load(workspace.store, tracks)
         develop_baseline(collection, workspace, registry)
-        develop_convnet(collection, configure_training(ConvNetConfig()), workspace, registry)
+        settings = configure_training(ConvNetConfig(**json.loads(sys.argv[2])))
+        develop_convnet(collection, settings, workspace, registry)
         evaluate_candidates(workspace, registry)
         judge_candidate(workspace, registry)
         promote_candidate(workspace, registry)
@@ -71,16 +74,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.orchestration", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("var"), help="DATA_DIR of `make demo`")
     parser.add_argument("--catalog", default="", help="its manifest, if not the sample catalogue")
-    parser.add_argument("--no-goals", action="store_true", help="for a proof at a small size")
+    parser.add_argument("--training", default="{}", help="its config of convnet_model, JSON")
     arguments = parser.parse_args()
     if not (arguments.data / "records" / "production_model.json").exists():
         raise SystemExit(f"Nothing is in production in {arguments.data}: run `make demo` first.")
-    rows = [compare(case, arguments.data.resolve(), arguments.catalog) for case in JOBS]
-    goals: list[Goal] = []
-    if not arguments.no_goals:
-        nothing = rows[0]
-        on_top = float(nothing["dagster, s"]) - float(nothing["plain, s"])
-        goals.append(at_most("seconds on top, nothing to do", ON_TOP_GOAL_SECONDS, on_top))
+    pipeline = Pipeline(arguments.data.resolve(), arguments.catalog, arguments.training)
+    rows = [compare(case, pipeline) for case in JOBS]
+    on_top = rows[0]["dagster, s"] - rows[0]["plain, s"]
+    goals = [at_most(f"seconds on top, {NOTHING}", ON_TOP_GOAL_SECONDS, on_top)]
     for module in IMPORTS:
         seconds = run([sys.executable, "-c", f"import {module}"], {})
         rows.append({"case": f"import {module}", "dagster, s": seconds} | dict.fromkeys(BLANK, ""))
@@ -90,44 +91,51 @@ def main() -> None:
 BLANK = ("of which in steps, s", "plain, s", "on top, s")
 
 
-def compare(case: str, data: Path, catalog: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Pipeline:
+    """One that has finished: its state, its manifest if not the sample's, its training."""
+
+    data: Path
+    catalog: str
+    training: str
+
+    def copy(self, case: str, folder: Path) -> dict[str, str]:
+        """Copy its state, and name the manifest; the environment of what works on the copy."""
+        copy = folder / "data"
+        # Models and artifacts are found where they were: their addresses are absolute.
+        ignored = shutil.ignore_patterns("logs", "artifacts")
+        shutil.copytree(self.data, copy, ignore=ignored)
+        manifest = Path(Environment(data_dir=self.data, catalog=self.catalog).manifest)
+        if case == TRACKS:
+            manifest = add_tracks(manifest, folder / "catalogue")
+        home = copy / "dagster"
+        return {"DATA_DIR": str(copy), "CATALOG": str(manifest), "DAGSTER_HOME": str(home)}
+
+
+def compare(case: str, pipeline: Pipeline) -> dict[str, Any]:
     """Time a case by Dagster and plainly, each on a copy of its own."""
     job = JOBS[case]
     dagster = [str(Path(sys.executable).with_name("dagster")), "job", "execute"]
     dagster += ["-m", "orchestration.definitions", "-j", job]
     with tempfile.TemporaryDirectory() as folder:
-        variables = prepare(case, data, catalog, Path(folder))
-        by_dagster = run(dagster, variables)
+        variables = pipeline.copy(case, Path(folder))
+        config = Path(folder) / "config.json"
+        ops = {"convnet_model": {"config": json.loads(pipeline.training)}}
+        config.write_text(json.dumps({"ops": ops if job == "refresh" else {}}))
+        by_dagster = run([*dagster, "-c", str(config)], variables)
         in_steps = sum_steps(Path(variables["DAGSTER_HOME"]))
     with tempfile.TemporaryDirectory() as folder:
-        plainly = run(
-            [sys.executable, "-c", PLAIN, job], prepare(case, data, catalog, Path(folder))
-        )
+        variables = pipeline.copy(case, Path(folder))
+        plainly = run([sys.executable, "-c", PLAIN, job, pipeline.training], variables)
     figures = (by_dagster, in_steps, plainly, by_dagster - plainly)
     names = ("dagster, s", *BLANK)
     return {"case": case, **dict(zip(names, figures, strict=True))}
 
 
-def prepare(case: str, data: Path, catalog: str, folder: Path) -> dict[str, str]:
-    """Copy a pipeline's state, and name the manifest; the environment of what works on it."""
-    copy = folder / "data"
-    # Models and artifacts are found where they were: their addresses are absolute.
-    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("logs", "*.lock", "artifacts"))
-    manifest = Path(Environment(data_dir=data, catalog=catalog).manifest)
-    if case == TRACKS:
-        manifest = add_tracks(manifest, copy)
-    return {
-        "DATA_DIR": str(copy),
-        "CATALOG": str(manifest),
-        "DAGSTER_HOME": str(copy / "dagster"),
-    }
-
-
-def add_tracks(manifest: Path, folder: Path) -> Path:
+def add_tracks(manifest: Path, root: Path) -> Path:
     """Write the manifest again with copies of its first tracks under other ids."""
     with manifest.open(newline="") as file:
         rows: list[dict[str, str]] = list(csv.DictReader(file))
-    root = folder / "catalogue"
     shutil.copytree(manifest.parent, root)  # with the files' times, by which they are known
     usable = [row for row in rows if (root / row["path"]).is_file()][:ADDED]
     added = [row | {"track_id": f"added_{n}"} for n, row in enumerate(usable)]
