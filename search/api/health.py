@@ -30,9 +30,7 @@ def check_readiness(services: Given, response: Response) -> Health:
     return Health(status="ok" if ready else "not ready", checks=checks)
 
 
-@router.get(
-    "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}
-)
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 def get_metrics(services: Given) -> Response:
     """Give the counters in Prometheus's text format."""
     return Response(services.metrics.expose(), media_type=CONTENT_TYPE_LATEST)

@@ -79,9 +79,7 @@ def measure_agreement(results: pd.DataFrame) -> dict[str, Any]:
     shared = table.loc[:, table.notna().sum() > 1]
     values = shared.to_numpy(float)
     enough = values.shape[1] > 1 and len(np.unique(values[~np.isnan(values)])) > 1
-    alpha = (
-        float(krippendorff.alpha(values, level_of_measurement="interval")) if enough else None
-    )
+    alpha = float(krippendorff.alpha(values, level_of_measurement="interval")) if enough else None
     return {"krippendorff_alpha": alpha, "units": int(shared.shape[1])}
 
 
