@@ -25,6 +25,7 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT e.start_ms, e.embedding FROM %I e
                 WHERE e.model_version = $1 AND e.track_id = $2
+                  AND e.bucket = (SELECT t.bucket FROM tracks t WHERE t.track_id = $2)
                 ORDER BY abs(e.start_ms - w.at), e.start_ms LIMIT 1) e
             ORDER BY e.start_ms
         ) n
