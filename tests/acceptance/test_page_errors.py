@@ -53,7 +53,8 @@ def test_server_that_cannot_be_reached(visit: "Visit") -> None:
 
 def test_microphone_that_is_refused(visit: "Visit") -> None:
     page = visit.go()
-    page.evaluate("navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('no'))")
+    refuse = "navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('no'))"
+    page.evaluate(f"() => {{ {refuse} }}")  # an expression that is a function would be called
     page.keyboard.press("r")
     expect(page.get_by_role("alert")).to_contain_text("allow it for this page")
 

@@ -81,7 +81,7 @@ def test_back_returns_to_the_search_before(visit: "Visit") -> None:
 def test_region_moves_by_mouse_keys_and_numbers(visit: "Visit") -> None:
     page = visit.search(start=4, end=14)
     page.wait_for_function(
-        "document.querySelector('.surface > div').shadowRoot.querySelector('[part~=region]')"
+        "() => document.querySelector('.surface > div').shadowRoot.querySelector('[part~=region]')"
     )
     x, y, width, height = page.evaluate(REGION)
     drag(page, x + width / 2, y + height / 2, 100)
@@ -153,7 +153,7 @@ def test_upload_can_be_cancelled(visit: "Visit") -> None:
     network.send("Network.emulateNetworkConditions", slow)
     page.locator("input[type=file]").first.set_input_files(visit.audio)
     page.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_text("Cancelled.")).to_be_visible()
+    expect(page.get_by_text("Cancelled. Press Enter")).to_be_visible()
     network.send("Network.emulateNetworkConditions", {**slow, "uploadThroughput": -1})
     page.get_by_role("button", name="Search this part").click()
     assert titles(page)
