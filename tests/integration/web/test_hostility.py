@@ -1,0 +1,180 @@
+"""Damaged uploads, whole schemas of nonsense, and versions that change under load."""
+
+import io
+import json
+import os
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import schemathesis
+import soundfile
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import Case
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from benchmarks.fuzzing import flip_bits, flip_header_bits, overwrite, splice_header, truncate
+from search.switching import activate_whole
+from tests.integration.web.conftest import resident_bytes
+
+if TYPE_CHECKING:
+    from tests.integration.web.conftest import Site
+
+HOSTILE_UPLOADS = int(os.environ.get("HOSTILE_UPLOADS", "20"))
+EXAMPLES = int(os.environ.get("API_EXAMPLES", "6"))  # of each operation
+
+
+def behead(content: bytearray, _: bytes, generator: np.random.Generator) -> bytes:
+    """Leave less than a header."""
+    return bytes(content[: int(generator.integers(0, 44))])
+
+
+DAMAGES = (flip_bits, flip_header_bits, overwrite, truncate, splice_header, behead)
+GROWTH = 150 << 20
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+
+
+def left_behind(site: "Site") -> list[Path]:
+    """Files that uploads left; the server's processes meet in a folder of their own."""
+    return [path for path in site.spool.iterdir() if not path.name.startswith("pymp-")]
+
+
+def test_damaged_uploads_are_answered_and_leave_nothing(site: "Site") -> None:
+    originals = [site.file(track_id) for track_id in site.ids[:3]]
+    assert site.upload(originals[0]).status_code == 200  # what is loaded once is loaded
+    before = resident_bytes(site.pid)
+    codes: Counter[str] = Counter()
+    for number in range(HOSTILE_UPLOADS):
+        generator = np.random.default_rng(number)
+        content = bytearray(originals[number % 3])
+        damage = DAMAGES[number % len(DAMAGES)]
+        damaged = damage(content, originals[(number + 1) % 3], generator)
+        answer = site.upload(damaged)
+        assert answer.status_code in (200, 422), answer.text
+        codes[answer.json().get("code", "found")] += 1
+    assert len(codes) > 1, codes
+    assert left_behind(site) == []
+    assert resident_bytes(site.pid) - before < GROWTH
+
+
+def test_small_file_of_endless_music_is_refused(site: "Site") -> None:
+    """A FLAC of silence expands a thousandfold; its length is refused before it is decoded."""
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", 8000, 8, format="FLAC", subtype="PCM_16") as flac:
+        block = np.zeros((8000 * 10, 8), np.int16)
+        for _ in range(96):  # sixteen minutes
+            flac.write(block)
+    answer = site.upload(file.getvalue())
+    assert (answer.status_code, answer.json()["code"]) == (422, "too_long")
+
+
+def test_no_request_that_the_schema_allows_fails(site: "Site") -> None:
+    schema = schemathesis.openapi.from_url(f"{site.url}/api/v1/openapi.json")
+    tried: Counter[str] = Counter()
+    for found in schema.get_all_operations():
+        assert isinstance(found, Ok)
+        operation = found.ok()
+
+        @settings(
+            max_examples=EXAMPLES,
+            phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+            database=None,
+            derandomize=True,
+        )
+        @given(case=operation.as_strategy())
+        def check(case: "Case[Any]") -> None:
+            case.call_and_validate(checks=CHECKS)
+            tried[case.operation.label] += 1
+
+        check()
+    assert len(tried) >= 20, tried
+
+
+def gist(answer: dict[str, Any]) -> list[tuple[str, int, float]]:
+    """Tell answers of different versions apart."""
+    results = answer["results"]
+    return [(r["track_id"], r["start_ms"], round(r["distance"], 4)) for r in results]
+
+
+class Client(threading.Thread):
+    """Asks one search and one upload in turn, and holds each answer against its version's."""
+
+    def __init__(self, site: "Site", track_id: str, done: threading.Event) -> None:
+        super().__init__()
+        self.site, self.track_id, self.done = site, track_id, done
+        self.content = site.file(track_id)
+        self.truth = {
+            version: [gist(ask(model_version=version)) for ask in (self.search, self.upload)]
+            for version in (1, 2)
+        }
+        self.seen: Counter[int] = Counter()
+        self.wrong: list[dict[str, Any]] = []
+
+    def search(self, **pinned: int) -> dict[str, Any]:
+        """Search by a segment."""
+        return self.site.search(track_id=self.track_id, start_ms=0, k=5, **pinned)
+
+    def upload(self, **pinned: int) -> dict[str, Any]:
+        """Search by a file."""
+        options = json.dumps({"k": 5} | pinned)
+        answer: dict[str, Any] = self.site.upload(self.content, options=options).json()
+        return answer
+
+    def run(self) -> None:
+        """Ask until it is done."""
+        while not self.done.is_set():
+            for number, ask in enumerate((self.search, self.upload)):
+                answer = ask()
+                self.seen[answer["model_version"]] += 1
+                if gist(answer) != self.truth[answer["model_version"]][number]:
+                    self.wrong.append(answer)
+
+
+def test_answers_never_mix_versions_while_they_change(site: "Site") -> None:
+    done = threading.Event()
+    clients = [Client(site, track_id, done) for track_id in site.ids[:4]]
+    assert all(client.truth[1] != client.truth[2] for client in clients)
+    for client in clients:
+        client.start()
+    with site.home.database() as database:
+        for version in (2, 1, 2, 1):
+            activate_whole(database, version)
+            before = [client.seen[version] for client in clients]
+            while not all(c.seen[version] > n for c, n in zip(clients, before, strict=True)):
+                assert all(client.is_alive() for client in clients)
+                time.sleep(0.05)
+    done.set()
+    for client in clients:
+        client.join()
+    assert not [answer for client in clients for answer in client.wrong]
+    seen = sum((client.seen for client in clients), Counter())
+    assert {*seen} == {1, 2}
+
+
+def test_page_goes_on_in_the_version_that_it_began_with(site: "Site") -> None:
+    first = site.search(track_id=site.ids[0], start_ms=0, k=5)
+    whole = site.search(track_id=site.ids[0], start_ms=0, k=10, model_version=1)
+    with site.home.database() as database:
+        activate_whole(database, 2)
+        try:
+            second = site.search(cursor=first["next_cursor"])
+            assert second["model_version"] == 1
+            assert second["results"] == whole["results"][5:]
+            assert site.search(track_id=site.ids[0], start_ms=0)["model_version"] == 2
+        finally:
+            activate_whole(database, 1)
