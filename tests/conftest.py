@@ -9,8 +9,12 @@ settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let a file's tests share a worker, and all that start from the one finished pipeline."""
+    """Let tests share a worker that share what takes a minute to make; others, that share a file."""
     for item in items:
-        finished = "finished" in getattr(item, "fixturenames", ())
-        group = "finished" if finished else str(item.path)
+        fixtures = getattr(item, "fixturenames", ())
+        group = str(item.path)
+        if "finished" in fixtures:
+            group = "finished"
+        elif "stocked" in fixtures:
+            group = f"stocked {item.path.parent}"  # the page's tests have a catalogue of their own
         item.add_marker(pytest.mark.xdist_group(group))
