@@ -9,7 +9,7 @@ settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let tests share a worker that share what takes a minute to make; others, that share a file."""
+    """Keep on one worker what shares a file, or a thing that takes a minute to make."""
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         group = str(item.path)
