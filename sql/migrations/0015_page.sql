@@ -115,26 +115,3 @@ BEGIN
                        name, current_schema());
     END LOOP;
 END $$;
-
-
--- Beside grant_access, by every migration: what the page and the pipeline may do with the tables of
--- the page. Without the roles there is nothing to grant.
-CREATE FUNCTION grant_page_access() RETURNS boolean
-LANGUAGE plpgsql AS $$
-BEGIN
-    IF to_regrole('soundalike_web') IS NULL THEN
-        RETURN false;
-    END IF;
-    GRANT SELECT ON waveforms, map_points TO soundalike_web;
-    GRANT INSERT, UPDATE, DELETE ON waveforms TO soundalike_loader;
-    GRANT EXECUTE ON FUNCTION replace_map TO soundalike_loader;
-    -- What gives vectors, or leads to them, is not for analysts.
-    REVOKE EXECUTE ON FUNCTION region_vector, examples_vector, search_page, unmapped_vectors
-        FROM soundalike_analyst;
-    REVOKE EXECUTE ON FUNCTION unmapped_vectors FROM soundalike_web;
-    RETURN true;
-EXCEPTION WHEN insufficient_privilege THEN
-    RETURN false;
-END $$;
-
-COMMENT ON FUNCTION grant_page_access IS 'Gives the roles web and loader what the page needs; harmless when repeated.';

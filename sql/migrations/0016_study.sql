@@ -80,7 +80,9 @@ COMMENT ON VIEW study_results IS 'Every rating of every listening study, one a r
 COMMENT ON COLUMN study_results.systems IS 'The systems that gave the item; WHERE ''production'' = ANY (systems) AND planted IS NULL.';
 
 
-CREATE OR REPLACE FUNCTION grant_page_access() RETURNS boolean
+-- What the page and the pipeline may do with the tables of the page and of studies. Without the
+-- roles there is nothing to grant.
+CREATE FUNCTION grant_page_access() RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
     IF to_regrole('soundalike_web') IS NULL THEN
@@ -99,3 +101,16 @@ BEGIN
 EXCEPTION WHEN insufficient_privilege THEN
     RETURN false;
 END $$;
+
+COMMENT ON FUNCTION grant_page_access IS 'Gives the roles web and loader what the page and studies need; harmless when repeated.';
+
+
+ALTER FUNCTION grant_access() RENAME TO grant_index_access;
+
+CREATE FUNCTION grant_access() RETURNS boolean
+LANGUAGE sql AS $$
+    SELECT CASE WHEN grant_index_access() THEN grant_page_access() ELSE false END
+$$;
+
+COMMENT ON FUNCTION grant_index_access IS 'Makes the four roles and gives each what it may do with the index; harmless when repeated. False, with a warning, if the caller may not create roles.';
+COMMENT ON FUNCTION grant_access IS 'Makes the four roles and gives each what it may do; harmless when repeated. False, with a warning, if the caller may not create roles.';

@@ -40,7 +40,7 @@ WHERE schemaname = current_schema() AND tablename = 'schema_migrations';
 SELECT to_regprocedure('grant_access()') IS NOT NULL;
 
 -- name: grant_access
-SELECT CASE WHEN grant_access() THEN grant_page_access() ELSE false END;
+SELECT grant_access();
 
 -- name: add_login
 SELECT add_login(%s, %s, %s, %s);

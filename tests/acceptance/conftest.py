@@ -57,9 +57,12 @@ def catalogue_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_manifest(folder, rows)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Start the machine's Chromium, or Playwright's own."""
+    """Start the machine's Chromium, or Playwright's own.
+
+    Its event loop has to end before a test of another room runs one.
+    """
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     expect.set_options(timeout=PATIENCE_MS / 2)
     with sync_playwright() as playwright:

@@ -60,16 +60,14 @@ def test_baseline_beats_random_on_music_that_differs(collection: Collection) -> 
 
 
 def test_contest_scores_as_a_comparison_and_pairs_the_differences(collection: Collection) -> None:
-    encoders: dict[str, Encoder] = {
-        "random": RandomEncoder(),
-        "twin": Loudness(),
-        "challenger": Loudness(),
-    }
+    def encoders() -> dict[str, Encoder]:  # anew: a random one goes on drawing
+        return {"random": RandomEncoder(), "twin": Loudness(), "challenger": Loudness()}
+
     settings = replace(SETTINGS, resamples=50)
     judged = collection.of("test")
-    contest = hold_contest(encoders, "challenger", judged, settings)
-    assert of_map(contest.rows) == of_map(compare_encoders(encoders, judged, settings))
-    assert {row["encoder"] for row in contest.hubness} == set(encoders)
+    contest = hold_contest(encoders(), "challenger", judged, settings)
+    assert of_map(contest.rows) == of_map(compare_encoders(encoders(), judged, settings))
+    assert {row["encoder"] for row in contest.hubness} == set(encoders())
     maps = of_map(contest.rows)
     found = {(row["against"], row["annotation"]): row for row in contest.differences}
     assert set(found) == {(a, b) for a in ("random", "twin") for b in ("genre", "mood", "track")}
