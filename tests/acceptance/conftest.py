@@ -96,6 +96,7 @@ class Visit:
     def go(self, query: str = "") -> Page:
         """Open the page."""
         self.page.goto(f"{self.site.url}/{query}")
+        self.page.locator("body[data-view]").wait_for()  # its keys are listened to
         return self.page
 
     def search(self, track_id: str | None = None, start: float = 4, end: float = 14) -> Page:
