@@ -42,7 +42,7 @@ lint: $(SETUP)
 	$(BIN)/lint-imports
 
 test: lint  ## linters and every test
-	$(BIN)/pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 bench: $(SETUP)  ## the benchmarks, beside what one would use instead
 	@$(BIN)/python -W ignore -c "import hnswlib, python_stretch, torch_audiomentations" 2>/dev/null || \
