@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,7 +134,8 @@ def test_token_that_is_struck_off_lets_nobody_in(guarded: Site, token_file: Path
 def test_log_has_request_ids_and_no_tokens(guarded: Site, tokens: dict[str, str]) -> None:
     headers = bearer(tokens["listen"]) | {"X-Request-Id": "from-a-proxy-1"}
     guarded.ask("GET", "/facets", headers=headers)
-    text = guarded.log.read_text()
+    while "from-a-proxy-1" not in (text := guarded.log.read_text()):
+        time.sleep(0.05)  # it is written once the answer is out
     lines = [json.loads(line) for line in text.splitlines()]
     line = next(line for line in lines if line.get("request_id") == "from-a-proxy-1")
     assert (line["path"], line["status"]) == ("/api/v1/facets", 200)
