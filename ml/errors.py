@@ -57,5 +57,9 @@ class RegistryError(SoundalikeError):
     """The model registry does not hold what was asked for."""
 
 
+class StudyError(SoundalikeError):
+    """A listening study cannot begin, or go on, as asked."""
+
+
 class DatabaseError(SoundalikeError):
     """The database does not answer, or refuses what was asked."""

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
-from ml.errors import DatabaseError, SoundalikeError
+from ml.errors import StudyError
 from search.api.audio import serve_audio
 from search.api.models import NO_NUL, PREFIX, problems
 from search.api.problems import Problem, not_found
@@ -176,7 +176,5 @@ def _study(services: Services, study_id: UUID) -> Study:
 def _require_baseline(services: Services) -> None:
     try:
         require_baseline(services.database)
-    except DatabaseError:
-        raise
-    except SoundalikeError as error:
+    except StudyError as error:
         raise Problem(409, "baseline_missing", str(error)) from error

@@ -4,13 +4,15 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from ml.errors import DatabaseError, SoundalikeError
+from ml.embedding import embed_excerpt
+from ml.errors import StudyError
+from ml.waveform import measure_loudness
 from search.api.models import DEFAULT_MS
 from search.api.problems import Problem, not_found
 from search.api.services import Services
 from search.api.stages import Stages
 from search.api.study_models import BlindItem, BlindQuery, NewQuery
-from search.api.uploads import Upload, embed_upload
+from search.api.uploads import Upload, decode_upload
 from search.catalogue import find_track
 from search.retrieval import pin_version, region_vector
 from search.study.drawing import BASELINE_VERSION, Asked, draw_items
@@ -54,13 +56,12 @@ def query_by_upload(services: Services, study: Study, rater: str, upload: Upload
         The file cannot be used.
     """
     production = pin_version(services.database)
-    embedded = {
-        version: embed_upload(services, upload, version, Stages())
-        for version in {production, *_versions(study, production)}
+    samples, end_ms = decode_upload(services, upload, Stages())
+    vectors = {
+        version: embed_excerpt(services.encoders.of(version), samples)[0]
+        for version in _versions(study, production)
     }
-    first = embedded[production]
-    vectors = {version: found.vector for version, found in embedded.items()}
-    asked = Asked(None, upload.start_ms, first.end_ms, first.loudness_lufs, vectors)
+    asked = Asked(None, upload.start_ms, end_ms, measure_loudness(samples), vectors)
     return _keep(services, study, rater, asked, production)
 
 
@@ -84,9 +85,7 @@ def _keep(
     query = StudyQuery(rater, asked.track_id, asked.start_ms, asked.end_ms, gain_db, production)
     try:
         query_id = add_query(services.database, study, query, items)
-    except DatabaseError:
-        raise
-    except SoundalikeError as error:
+    except StudyError as error:
         raise Problem(409, "study_full", str(error)) from error
     kept = show_blind(list_items(services.database, study, rater))
     return next(query for query in kept if query.query_id == query_id)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.datastructures import FormData, UploadFile
 
-from ml.audio import SAMPLE_RATE
+from ml.audio import SAMPLE_RATE, Int16
 from ml.decoding import decode_excerpt
 from ml.embedding import embed_excerpt
 from ml.errors import AudioError
@@ -78,7 +78,7 @@ def read_form(form: FormData) -> Upload:
 
 
 def embed_upload(services: Services, upload: Upload, version: int, stages: Stages) -> Embedded:
-    """Decode a region in a limited process, and embed it by one version's encoder.
+    """Decode a region, and embed it by one version's encoder.
 
     Raises
     ------
@@ -88,6 +88,25 @@ def embed_upload(services: Services, upload: Upload, version: int, stages: Stage
         The encoder cannot be loaded.
     """
     encoder = services.encoders.of(version)
+    samples, end_ms = decode_upload(services, upload, stages)
+    with stages.time("encode"):
+        vector, windows = embed_excerpt(encoder, samples)
+        return Embedded(vector, windows, end_ms, measure_loudness(samples))
+
+
+def decode_upload(services: Services, upload: Upload, stages: Stages) -> tuple[Int16, int]:
+    """Decode a region in a limited process.
+
+    Returns
+    -------
+    numpy.ndarray [shape=(samples,)], int
+        int16 at 16 kHz, and where the region ends in the file, milliseconds.
+
+    Raises
+    ------
+    AudioError
+        The file cannot be used.
+    """
     with stages.time("decode"):
         upload.file.file.flush()
         # The worker opens the spool through this process: it never has a name of its own.
@@ -104,9 +123,7 @@ def embed_upload(services: Services, upload: Upload, version: int, stages: Stage
         raise AudioError(
             "too_short", f"{length_ms / 1000:.1f} s of it are in the file: choose at least 2 s."
         )
-    with stages.time("encode"):
-        vector, windows = embed_excerpt(encoder, samples)
-        return Embedded(vector, windows, upload.start_ms + length_ms, measure_loudness(samples))
+    return samples, upload.start_ms + length_ms
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The baseline as a system to be compared: its windows are loaded beside production's."""
 
 from ml.encoders import load_encoder
-from ml.errors import SoundalikeError
+from ml.errors import StudyError
 from ml.registry import ModelVersion, Registry
 from ml.splits import N_BUCKETS
 from ml.workspace import Workspace
@@ -57,12 +57,12 @@ def require_baseline(database: Database) -> None:
 
     Raises
     ------
-    SoundalikeError
+    StudyError
         They are not.
     """
     states = {model.model_version: model.state for model in list_models(database)}
     if states.get(BASELINE_VERSION) != "loaded":
-        raise SoundalikeError(
+        raise StudyError(
             "The baseline's windows are not loaded: begin this study by `soundalike study new`, "
             "which loads them, or leave the baseline out."
         )

@@ -9,7 +9,7 @@ from uuid import UUID
 import pandas as pd
 from psycopg.rows import class_row, dict_row
 
-from ml.errors import SoundalikeError
+from ml.errors import StudyError
 from search.database import Database
 from search.queries import query
 
@@ -103,7 +103,7 @@ def add_query(database: Database, study: Study, asked: StudyQuery, items: Sequen
 
     Raises
     ------
-    SoundalikeError
+    StudyError
         The rater has made all their queries, or the study has all its raters.
     """
     rater = {"study_id": study.study_id, "rater": asked.rater}
@@ -112,7 +112,7 @@ def add_query(database: Database, study: Study, asked: StudyQuery, items: Sequen
         made = connection.execute(query("count_study_queries"), rater).fetchall()[0][0]
         others = connection.execute(query("count_other_raters"), rater).fetchall()[0][0]
         if made >= study.queries or (not made and others >= study.raters):
-            raise SoundalikeError(
+            raise StudyError(
                 f"{study.name} has all its queries from {asked.rater}: rate what is left."
                 if made
                 else f"{study.name} has all its {study.raters} raters: begin another study."
