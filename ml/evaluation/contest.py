@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.collection import Collection
-from ml.embedding import embed_clips
 from ml.encoders import Encoder
+from ml.evaluation.comparison import score_encoders
 from ml.evaluation.hubness import HubnessRow, measure_hubness
 from ml.evaluation.labels import EvaluationSettings
-from ml.evaluation.protocols import evaluate
 from ml.evaluation.scores import Score, ScoreRow, difference, to_rows
 
 
@@ -90,11 +89,9 @@ def hold_contest(
     Contest
     """
     labels = collection.labels
-    vectors = {
-        name: embed_clips(encoder, collection.store, collection.clips)
-        for name, encoder in encoders.items()
-    }
-    scores = {name: evaluate(found, labels, settings) for name, found in vectors.items()}
+    heard = list(score_encoders(encoders, collection, settings))
+    vectors = {name: embeddings for name, embeddings, _ in heard}
+    scores = {name: found for name, _, found in heard}
     hubness = [
         measure_hubness(name, found, labels.tracks, settings.neighbours)
         for name, found in vectors.items()
