@@ -39,9 +39,7 @@ def catalogue_changes(
     Nothing changed: nothing. Labels: `relabel`. Tracks, within a tenth of those that the model
     was trained on: `extend`. Beyond: `refresh`.
     """
-    if busy := _find_unfinished(context.instance):
-        return dg.SkipReason(f"Run {busy.run_id} of `{busy.job_name}` is not finished.")
-    return _respond(services, weekly=False)
+    return _respond(context.instance, services, weekly=False)
 
 
 @dg.schedule(
@@ -57,12 +55,14 @@ def weekly_refresh(
 
     Off until switched on. What needs no training is the sensor's.
     """
-    if busy := _find_unfinished(context.instance):
+    return _respond(context.instance, services, weekly=True)
+
+
+def _respond(
+    instance: dg.DagsterInstance, services: Services, *, weekly: bool
+) -> dg.RunRequest | dg.SkipReason:
+    if busy := _find_unfinished(instance):
         return dg.SkipReason(f"Run {busy.run_id} of `{busy.job_name}` is not finished.")
-    return _respond(services, weekly=True)
-
-
-def _respond(services: Services, *, weekly: bool) -> dg.RunRequest | dg.SkipReason:
     try:
         found = measure_drift(services)
     except CatalogError as error:
