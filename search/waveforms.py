@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 
 from ml.audio_store import AudioStore
 from ml.progress import track_progress
-from ml.waveform import PEAKS_PER_SECOND, find_peaks, measure_loudness
+from ml.waveform import find_peaks, measure_loudness
 from search.database import Database
 from search.queries import query
 
@@ -43,7 +43,7 @@ class Waveform:
 
     @property
     def heights(self) -> NDArray[np.float64]:
-        """The peaks, 0 to 1, `PEAKS_PER_SECOND` of them a second."""
+        """The peaks, 0 to 1, `ml.waveform.PEAKS_PER_SECOND` of them a second."""
         scaled: NDArray[np.float64] = np.frombuffer(self.peaks, np.uint8) / 255
         return scaled.round(3)
 
@@ -95,6 +95,3 @@ def find_waveform(database: Database, track_id: str) -> Waveform | None:
         cursor = connection.cursor(row_factory=dict_row)
         row = cursor.execute(query("find_waveform"), (track_id,)).fetchone()
     return Waveform(**row) if row else None
-
-
-__all__ = ["PEAKS_PER_SECOND", "Waveform", "find_waveform", "load_waveforms"]

@@ -5,12 +5,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 
+from ml.waveform import PEAKS_PER_SECOND
 from search.api.audio import serve_audio
 from search.api.models import NO_NUL, PREFIX, Peaks, Track, TrackPage, problems
 from search.api.problems import Problem, not_found
 from search.api.services import Given, RequireRole, Services
 from search.catalogue import find_track, find_tracks
-from search.waveforms import PEAKS_PER_SECOND, Waveform, find_waveform
+from search.waveforms import Waveform, find_waveform
 
 router = APIRouter(prefix=PREFIX, tags=["tracks"], dependencies=[Depends(RequireRole("listen"))])
 

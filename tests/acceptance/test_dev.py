@@ -1,7 +1,6 @@
 """`soundalike dev` as a person uses it: pages in a browser, stopped by Ctrl-C."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,19 +11,13 @@ from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from cli.readiness import ask_dagster
+from tests.ports import free_port
 
 SOUNDALIKE = Path(sys.executable).parent / "soundalike"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 START_SECONDS, STOP_SECONDS = 150, 60
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -63,17 +56,6 @@ def wait_for(done: Callable[[], bool], process: subprocess.Popen[bytes], printed
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield started
-        started.close()
 
 
 def test_dagster_page_offers_the_refresh_job(

@@ -1,8 +1,6 @@
 """The web server as a user starts it, on a finished pipeline of a tiny catalogue."""
 
-import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -22,6 +20,7 @@ from ml.encoders import save_encoder
 from ml.splits import split_tracks
 from search.publication import index_production, publish_windows
 from search.switching import activate_whole
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Home
@@ -70,13 +69,6 @@ class Site:
     def file(self, track_id: str) -> bytes:
         """Read a track's original file."""
         return (self.home.manifest.parent / f"{track_id}.wav").read_bytes()
-
-
-def free_port() -> int:
-    """Find a port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -156,9 +148,3 @@ def site(stocked: "Home", tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """Serve it without tokens. What tests change, they change back."""
     with serve(stocked, tmp_path_factory.mktemp("server"), API_UPLOADS_AT_ONCE="8") as site:
         yield site
-
-
-def resident_bytes(pid: int) -> int:
-    """Memory that a process holds."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")

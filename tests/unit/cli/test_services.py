@@ -14,6 +14,7 @@ import pytest
 from cli import services
 from cli.services import Service, serve, stop
 from ml.errors import SoundalikeError
+from tests.ports import free_port
 
 PARENT = """
 import subprocess, sys, time
@@ -66,11 +67,6 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def lives(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def test_stop_ends_processes_and_their_children() -> None:
