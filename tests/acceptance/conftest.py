@@ -126,6 +126,8 @@ def visiting(context: BrowserContext, site: Site) -> Iterator[Visit]:
     page = context.new_page()
     visit = Visit(page, site)
     page.on("console", visit.hear)
+    # Asked for with the key press that opens it, a chooser can open before Chromium hands it over.
+    page.on("filechooser", lambda _: None)
     page.on("pageerror", lambda error: visit.complaints.append(str(error)))
     yield visit
     context.close()
