@@ -162,7 +162,7 @@ def test_each_stretch_has_a_loudness_of_its_own(
     assert hit.loudness_lufs == levels[1]
     with served.transaction() as connection:
         connection.execute("UPDATE waveforms SET energies = NULL")
-    assert find_loudness(served, row["track_id"], 10_000, 20_000) == pytest.approx(-9.03, abs=0.1)
+    assert find_loudness(served, row["track_id"], 10_000, 20_000) == pytest.approx(-9.03, abs=0.3)
     assert load_waveforms(served, store, tracks) == 1
 
 

@@ -12,6 +12,7 @@ import requests
 
 from ml.errors import RegistryError
 from ml.registry import Registry
+from search.api.envelope import HUNG_UP
 from search.api.headers import HEADERS
 from search.app import create_app
 from search.database import Database
@@ -90,6 +91,18 @@ def test_unforeseen_failure_can_be_reported(port: int, caplog: pytest.LogCapture
     (record,) = (r for r in caplog.records if r.levelno == logging.ERROR)
     assert RARE in str(record.exc_info)
     assert json.dumps(record.__dict__["facts"]).count(answer.headers["X-Request-Id"]) == 1
+
+
+def test_caller_who_hangs_up_is_no_failure(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    head = "POST /api/v1/searches HTTP/1.1", "Host: localhost", "Content-Length: 9999"
+    form = "Content-Type: multipart/form-data; boundary=b"
+    with caplog.at_level(logging.INFO, "search.requests"):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall("\r\n".join((*head, form, "", "--b")).encode())
+        while not caplog.records:
+            time.sleep(0.01)
+    (record,) = caplog.records
+    assert (record.levelname, record.__dict__["facts"]["status"]) == ("INFO", HUNG_UP)
 
 
 def talk(port: int, sent: bytes) -> bytes:
