@@ -24,7 +24,7 @@ ROUTERS = (searches, tracks, catalogue, sessions, studies)
 def create_app(
     database: Database, encoders: Encoders, settings: WebSettings | None = None
 ) -> FastAPI:
-    """Assemble the application.
+    """Assemble the application; headers of caution are added by the server, `search.serving`.
 
     Parameters
     ----------

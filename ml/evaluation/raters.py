@@ -27,6 +27,7 @@ from ml.errors import EvaluationError
 
 CHANCE = 0.5
 DRAWS = 2000
+LARGEST_DRAW = 1 << 20  # numbers held at once
 CONFIDENCE = 0.95
 ROLES = ("a", "p", "n")
 COLUMNS = ("rater", *(f"{role}_{column}" for role in ROLES for column in ("track_id", "start_ms")))
@@ -208,11 +209,32 @@ def rater_interval(ratings: pd.DataFrame, seed: int = 0) -> tuple[float, float]:
     """
     grouped = ratings.groupby(["rater", "query_id"])["value"].agg(["sum", "count"])
     by_rater = [group.to_numpy(float) for _, group in grouped.groupby("rater")]
+    queries = np.array([len(group) for group in by_rater])
+    padded = np.zeros((len(by_rater), queries.max(), 2))
+    for row, group in zip(padded, by_rater, strict=True):
+        row[: len(group)] = group
     generator = np.random.default_rng(seed)
-    means = np.empty(DRAWS)
-    for draw in range(DRAWS):
-        chosen = (by_rater[i] for i in generator.integers(len(by_rater), size=len(by_rater)))
-        rows = np.concatenate([g[generator.integers(len(g), size=len(g))] for g in chosen])
-        means[draw] = rows[:, 0].sum() / rows[:, 1].sum()
-    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    at_once = max(1, LARGEST_DRAW // padded.size)
+    means = [
+        _draw_means(padded, queries, min(at_once, DRAWS - first), generator)
+        for first in range(0, DRAWS, at_once)
+    ]
+    low, high = np.quantile(np.concatenate(means), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
+
+
+def _draw_means(
+    padded: NDArray[np.float64],
+    queries: NDArray[np.int64],
+    draws: int,
+    generator: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Mean of each of so many resamples; sums and counts are ``[raters, queries, 2]``, padded."""
+    raters, most, _ = padded.shape
+    chosen = generator.integers(raters, size=(draws, raters))
+    known = queries[chosen][..., None]
+    places = np.floor(generator.random((draws, raters, most)) * known).astype(int)
+    drawn = padded[chosen[..., None], places] * (np.arange(most) < known)[..., None]
+    totals = drawn.sum(axis=(1, 2))
+    means: NDArray[np.float64] = totals[:, 0] / totals[:, 1]
+    return means

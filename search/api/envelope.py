@@ -5,12 +5,16 @@ import time
 import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from search.api.metrics import Metrics
 from search.api.problems import Problem
 
 logger = logging.getLogger("search.requests")
+
+HUNG_UP = 499
+"""Nobody gets this status: in the log and in the metrics it says that the caller went away."""
 
 
 class Envelope:
@@ -35,7 +39,7 @@ class Envelope:
         began = time.perf_counter()
         request_id = _request_id(Headers(scope=scope).get("x-request-id"))
         scope.setdefault("state", {})["request_id"] = request_id
-        status: int | None = None
+        status = 0
 
         async def send_enveloped(message: Message) -> None:
             nonlocal status
@@ -49,8 +53,10 @@ class Envelope:
 
         try:
             await self.app(scope, receive, send_enveloped)
+        except ClientDisconnect:
+            status = HUNG_UP
         except Exception:
-            if status is not None:  # part of the answer is out: only the connection can tell
+            if status:  # part of the answer is out: only the connection can tell
                 raise
             logger.exception("failed", extra={"facts": {"request_id": request_id}})
             await _failure(request_id).response(scope["path"])(scope, receive, send_enveloped)
