@@ -1,280 +1,226 @@
 """How fast the API answers, beside the same work called in one process, and what its layers cost.
 
-By segment: a bare SQL query and `search.retrieval` in this process, then over HTTP by 1, 4 and 16
-clients. By upload: decode, encode and query in this process, then over HTTP, split by the server's
-own ``Server-Timing``. The server is a real one, on a database of generated windows.
+The floor is that work without a server: the SQL by segment; decode, encode and the SQL by upload,
+decoding here and, as the API does, in a limited process. Then over HTTP by 1, 4 and 16 clients,
+by segment and by upload, each split by the server's own ``Server-Timing`` into its stages and what
+is ``around`` them. At last the active model is swapped twice under load, and every answer is held
+against that of its version. The server is a real one, on a database of generated windows.
 
     .venv/bin/python -m benchmarks.serving --rows 400000 --seconds 60
 """
 
 import argparse
-import io
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from http.client import HTTPConnection
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
-from numpy.typing import NDArray
 
-from benchmarks.report import at_most, print_report
-from ml.audio import AudioLimits
-from ml.convnet import ConvNetSettings, seed_weights
+from benchmarks.report import Goal, at_least, at_most, print_report
+from benchmarks.search_database import track_name
+from benchmarks.serving_clients import REGION_MS, Answer, Client, run
+from benchmarks.serving_site import (
+    OTHER,
+    SONG_SECONDS,
+    VERSION,
+    make_encoder,
+    make_song,
+    served,
+    stock,
+)
+from ml.audio import SAMPLE_RATE, AudioLimits, Int16, decode_blocks
 from ml.decoding import decode_excerpt
 from ml.embedding import embed_excerpt
-from ml.encoders import ConvNetEncoder, save_encoder
-from ml.environment import Environment
 from ml.isolation import WorkerLimits
-from ml.registry import Registry
+from search.api.stages import Stages
 from search.database import Database
-from search.index import begin_version, build_index
-from search.load import Segments, load_bucket
+from search.index import activate
 from search.pool import PooledDatabase
 from search.retrieval import region_vector, search_page
 from search.server import embedded_server
-from search.switching import activate_whole
-from search.tracks import upsert_tracks
-from search.verification import mark_verified, measure_recall
-from tests.integration.search.conftest import make_frame
 
-API = "/api/v1/searches"
-Ask = Callable[[int], tuple[int, dict[str, float]]]
-"""Does a request; its status, and what it says of its stages, milliseconds."""
+FLOOR_REQUESTS = 200
+K = 21  # the API's twenty results, and the one that tells whether there are more
+SWAPPED_TRACKS, SWAPPING_CLIENTS = 8, 4
+
+WEB_LAYER_MS = 15
+
+Row = dict[str, Any]
+Gist = list[tuple[str, int, float]]
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
     parser.add_argument("--rows", type=int, default=400_000)
     parser.add_argument("--per-track", type=int, default=48)
     parser.add_argument("--seconds", type=float, default=60.0, help="For each number of clients.")
-    parser.add_argument("--uploads", type=int, default=20)
+    parser.add_argument("--uploads", type=int, default=20, help="Of the floor.")
     parser.add_argument("--clients", default="1,4,16")
     options = parser.parse_args()
+    tracks, song = options.rows // options.per_track, make_song()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "data"
         with embedded_server(root / "postgres") as url:
             database = PooledDatabase(url)
             database.migrate()
-            ids = stock(database, root, options.rows, options.per_track)
-            song = make_song()
-            rows = measure_floor(database, root, ids, song, options.uploads)
+            stock(database, root, options.rows, options.per_track)
+            floor = measure_floor(database, root, tracks, song, options.uploads)
             with served(root) as port:
+                client = Client(port, song)
                 clients = [int(number) for number in options.clients.split(",")]
-                rows += [time_segments(port, ids, n, options.seconds) for n in clients]
-                rows += [time_uploads(port, song, options.uploads)]
+                served_rows = measure_server(client, tracks, clients, options.seconds)
+                swapped, mixed, versions = swap_under_load(database, client, options.seconds)
+                served_rows.append(swapped)
             database.close()
-    added = max(0.0, rows[2]["p50_ms"] - rows[0]["p50_ms"])
     goals = [
-        at_most("the web layer adds, ms, by segment", 15, added),
-        at_most(f"search by segment at {options.rows} rows, p95 ms", 100, rows[2]["p95_ms"]),
-        at_most("search by an upload of 4 minutes, p95 ms", 3000, rows[-1]["p95_ms"]),
-        at_most("answers other than 200 and 429", 0, sum(row["errors"] for row in rows)),
+        *judge(floor, served_rows, options.rows),
+        at_most("answers of mixed versions while the model was swapped twice", 0, mixed),
+        at_least("versions that answered meanwhile", 2, versions),
+        at_most("answers other than 200 and 429", 0, sum(row["errors"] for row in served_rows)),
     ]
-    print_report("serving", rows, goals)
-
-
-def stock(database: Database, root: Path, rows: int, per_track: int) -> list[str]:
-    """Fill the index with generated tracks, and register an encoder; the tracks' ids."""
-    ids = [f"track {number}" for number in range(rows // per_track)]
-    frame = make_frame(ids).assign(duration_s=5.0 * per_track + 5)
-    upsert_tracks(database, frame)
-    encoder = root / "encoder"
-    save_encoder(ConvNetEncoder(seed_weights(ConvNetSettings(), 0)), encoder)
-    registry = Registry(Environment(data_dir=root).tracking_uri, root / "mlflow")
-    with registry.start_run("convnet", "benchmark") as run:
-        run.log_encoder(encoder)
-    version = registry.register(run.run_id, "benchmark").number
-    begin_version(database, version, "music-encoder", run.run_id)
-    rng = np.random.default_rng(0)
-    centres = rng.normal(size=(max(1, len(ids) // 100), 128))
-    for bucket, members in frame.groupby("bucket"):
-        tracks = list(members["track_id"])
-        load_bucket(database, version, int(str(bucket)), draw(tracks, per_track, centres, rng), "x")
-    build_index(database, version)
-    report = measure_recall(database, version, sample=100)
-    mark_verified(database, version, report)
-    activate_whole(database, version)
-    return ids
-
-
-def draw(
-    tracks: list[str],
-    per_track: int,
-    centres: NDArray[np.float64],
-    rng: np.random.Generator,
-) -> Segments:
-    """Draw windows around a point of each track, the tracks in clusters."""
-    middle = centres[rng.integers(len(centres), size=len(tracks))]
-    middle = middle + 0.7 * rng.normal(size=middle.shape)
-    vectors = np.repeat(middle, per_track, axis=0)
-    vectors += 0.5 * rng.normal(size=vectors.shape)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    starts = np.tile(5000 * np.arange(per_track), len(tracks))
-    names = [track for track in tracks for _ in range(per_track)]
-    return Segments(names, starts, starts + 10_000, vectors.astype(np.float32))
-
-
-def make_song() -> bytes:
-    """Write four minutes of noise with a beat as an mp3."""
-    rng = np.random.default_rng(0)
-    beat = np.abs(np.sin(2 * np.pi * np.arange(240 * 44_100) / 44_100))
-    file = io.BytesIO()
-    soundfile.write(file, 0.1 * beat * rng.normal(size=len(beat)), 44_100, format="MP3")
-    return file.getvalue()
+    print_report("serving", [*floor, *served_rows], goals)
 
 
 def measure_floor(
-    database: Database, root: Path, ids: Sequence[str], song: bytes, uploads: int
-) -> list[dict[str, Any]]:
+    database: Database, root: Path, tracks: int, song: bytes, uploads: int
+) -> list[Row]:
     """Do the same work in this process."""
 
-    def by_segment(number: int) -> tuple[int, dict[str, float]]:
-        track_id = ids[number % len(ids)]
-        vector, _ = region_vector(database, 1, track_id, 0, 10_000)
-        search_page(database, vector, 1, 21, excluded=[track_id])
-        return 200, {}
+    def by_segment(number: int) -> Answer:
+        track_id, stages = track_name(number % tracks), Stages()
+        with stages.time("query"):
+            vector, _ = region_vector(database, VERSION, track_id, 0, 10_000)
+            search_page(database, vector, VERSION, K, excluded=[track_id])
+        return to_answer(stages)
 
-    path = root / "song.mp3"
+    path, encoder = root / "song.mp3", make_encoder(VERSION)
     path.write_bytes(song)
-    encoder = ConvNetEncoder(seed_weights(ConvNetSettings(), 0))
 
-    def by_file(_: int) -> tuple[int, dict[str, float]]:
-        begin = time.perf_counter()
-        samples = decode_excerpt(path, 60_000, 70_000, AudioLimits(), WorkerLimits())
-        decoded = time.perf_counter()
-        vector, _ = embed_excerpt(encoder, samples)
-        encoded = time.perf_counter()
-        search_page(database, vector, 1, 21)
-        stages = {"decode": decoded - begin, "encode": encoded - decoded}
-        stages["query"] = time.perf_counter() - encoded
-        return 200, {name: 1000 * spent for name, spent in stages.items()}
+    def by_file(decode: Callable[[Path], Int16]) -> Answer:
+        stages = Stages()
+        with stages.time("decode"):
+            samples = decode(path)
+        with stages.time("encode"):
+            vector, _ = embed_excerpt(encoder, samples)
+        with stages.time("query"):
+            search_page(database, vector, VERSION, K)
+        return to_answer(stages)
 
-    by_segment(0), by_file(0)
+    by_segment(0), by_file(decode_here), by_file(decode_apart)  # what is loaded once is loaded
     return [
-        run("by segment, in process", by_segment, 1, limit=200),
-        run("by upload, in process", by_file, 1, limit=uploads),
+        run("by segment, in process", by_segment, limit=FLOOR_REQUESTS),
+        run("by upload, in process", lambda _: by_file(decode_here), limit=uploads),
+        run("the same, decoding apart", lambda _: by_file(decode_apart), limit=uploads),
     ]
 
 
-def time_segments(port: int, ids: Sequence[str], clients: int, seconds: float) -> dict[str, Any]:
-    """Search by segment over HTTP with so many clients at once."""
-    local = threading.local()
-
-    def ask(number: int) -> tuple[int, dict[str, float]]:
-        body = json.dumps({"track_id": ids[number % len(ids)], "start_ms": 0})
-        return post(connection(local, port), body.encode(), "application/json")
-
-    return run(f"by segment, HTTP, {clients} clients", ask, clients, seconds=seconds)
+def to_answer(stages: Stages) -> Answer:
+    """Give stages as the server tells them."""
+    return Answer(200, {name: 1000 * spent for name, spent in stages.seconds.items()})
 
 
-def time_uploads(port: int, song: bytes, uploads: int) -> dict[str, Any]:
-    """Search by an upload over HTTP, one after the other."""
-    local = threading.local()
-    head = '--b\r\nContent-Disposition: form-data; name="{}"{}\r\n\r\n'
-    region = b"".join(
-        head.format(name, "").encode() + value + b"\r\n"
-        for name, value in (("start_ms", b"60000"), ("end_ms", b"70000"))
-    )
-    file = head.format("file", '; filename="song"').encode() + song + b"\r\n--b--\r\n"
-
-    def ask(_: int) -> tuple[int, dict[str, float]]:
-        return post(connection(local, port), region + file, "multipart/form-data; boundary=b")
-
-    ask(0)  # loads the encoder
-    return run("by upload, HTTP", ask, 1, limit=uploads)
+def decode_here(path: Path) -> Int16:
+    """Decode the region in this process: the least that it can take."""
+    first, last = (ms * SAMPLE_RATE // 1000 for ms in REGION_MS)
+    blocks, done = [], 0
+    for block in decode_blocks(path, AudioLimits()):
+        blocks.append(block)
+        done += len(block)
+        if done >= last:
+            break
+    return np.concatenate(blocks)[first:last]
 
 
-def connection(local: threading.local, port: int) -> HTTPConnection:
-    """Give this thread's connection, kept alive."""
-    if not hasattr(local, "connection"):
-        local.connection = HTTPConnection("127.0.0.1", port, timeout=60)
-        local.connection.connect()
-        local.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    found: HTTPConnection = local.connection
-    return found
+def decode_apart(path: Path) -> Int16:
+    """Decode the region as the API does: in a process that may be ended."""
+    return decode_excerpt(path, *REGION_MS, AudioLimits(), WorkerLimits())
 
 
-def post(client: HTTPConnection, body: bytes, kind: str) -> tuple[int, dict[str, float]]:
-    """Send a search; its status and ``Server-Timing``."""
-    client.request("POST", API, body, {"Content-Type": kind})
-    answer = client.getresponse()
-    answer.read()
-    parts = (
-        part.partition(";dur=") for part in answer.headers.get("Server-Timing", "").split(", ")
-    )
-    return answer.status, {name: float(spent) for name, _, spent in parts if spent}
+def measure_server(
+    client: Client, tracks: int, clients: Sequence[int], seconds: float
+) -> list[Row]:
+    """Search over HTTP: the first upload after the start, then by so many clients at once."""
+
+    def by_segment(number: int) -> Answer:
+        return client.by_segment(number % tracks)
+
+    def by_upload(_: int) -> Answer:
+        return client.by_upload()
+
+    rows = [run("the first upload, HTTP", by_upload, limit=1)]
+    rows += [run("by segment, HTTP", by_segment, n, seconds=seconds) for n in clients]
+    rows += [run("by upload, HTTP", by_upload, n, seconds=seconds) for n in clients]
+    return rows
 
 
-def run(
-    name: str, ask: Ask, clients: int, *, seconds: float = 1e9, limit: int = 10**9
-) -> dict[str, Any]:
-    """Ask again and again; percentiles and the mean of each stage, milliseconds."""
-    times: list[float] = []
-    stages: dict[str, list[float]] = defaultdict(list)
-    statuses: Counter[int] = Counter()
-    end = time.perf_counter() + seconds
+def swap_under_load(database: Database, client: Client, seconds: float) -> tuple[Row, int, int]:
+    """Swap the active version twice while clients search; a row, mixed answers, versions seen."""
+    tracks = range(SWAPPED_TRACKS)  # both versions have the first tracks of every bucket
 
-    def work(first: int) -> None:
-        number = first
-        while time.perf_counter() < end and number < limit:
-            begin = time.perf_counter()
-            status, spent = ask(number)
-            times.append(1000 * (time.perf_counter() - begin))
-            statuses[status] += 1
-            for stage, value in spent.items():
-                stages[stage].append(value)
-            number += clients
+    def ask(number: int, version: int | None = None) -> Answer:
+        if number % 2:
+            return client.by_upload(version)
+        return client.by_segment(number // 2 % SWAPPED_TRACKS, version)
 
-    threads = [threading.Thread(target=work, args=(first,)) for first in range(clients)]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    p50, p95 = np.percentile(times, [50, 95])
-    row: dict[str, Any] = {"what": name, "p50_ms": float(p50), "p95_ms": float(p95)}
-    row["per_second"] = len(times) / (time.perf_counter() - began)
-    for stage in ("receive", "decode", "encode", "query", "serialise"):
-        row[stage] = float(np.mean(stages[stage])) if stages[stage] else 0.0
-    row["errors"] = sum(n for status, n in statuses.items() if status not in (200, 429))
-    return row
+    numbers = [2 * track for track in tracks] + [1]
+    truth = {(n, v): read_gist(ask(n, v))[1] for n in numbers for v in (VERSION, OTHER)}
+    seen: list[tuple[int, bool]] = []
+
+    def ask_and_judge(number: int) -> Answer:
+        answer = ask(number)
+        if answer.status == 200:
+            version, gist = read_gist(answer)
+            place = 1 if number % 2 else number % (2 * SWAPPED_TRACKS)
+            seen.append((version, gist == truth[place, version]))
+        return answer
+
+    swapping = threading.Thread(target=swap_twice, args=(database, seconds))
+    swapping.start()
+    row = run("both by turns, two swaps", ask_and_judge, SWAPPING_CLIENTS, seconds=seconds)
+    swapping.join()
+    return row, sum(not right for _, right in seen), len({version for version, _ in seen})
 
 
-@contextmanager
-def served(root: Path) -> Iterator[int]:
-    """Run `soundalike serve` on this state; its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    foreign = ("DATABASE_URL", "MLFLOW_TRACKING_URI", "API_TOKENS_FILE")
-    environment = {k: v for k, v in os.environ.items() if k not in foreign}
-    command = [str(Path(sys.executable).parent / "soundalike"), "serve", "--port", str(port)]
-    process = subprocess.Popen(  # noqa: S603
-        command, env=environment | {"DATA_DIR": str(root)}, stderr=subprocess.DEVNULL
-    )
-    try:
-        while process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.2)
-        yield port
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(60)
+def swap_twice(database: Database, seconds: float) -> None:
+    """Make the other version active after a third of the time, and go back after another."""
+    for version in (OTHER, VERSION):
+        time.sleep(seconds / 3)
+        activate(database, version)
+
+
+def read_gist(answer: Answer) -> tuple[int, Gist]:
+    """Tell an answer's version, and what tells answers of different versions apart."""
+    found = json.loads(answer.body)
+    results = [(r["track_id"], r["start_ms"], round(r["distance"], 4)) for r in found["results"]]
+    return found["model_version"], results
+
+
+def judge(floor: Sequence[Row], rows: Sequence[Row], windows: int) -> list[Goal]:
+    """Compare with what a user is promised; the web layer is judged where one client asks."""
+    segments = [row for row in rows if row["what"] == "by segment, HTTP"]
+    uploads = [row for row in rows if row["what"] == "by upload, HTTP"]
+    first = rows[0]["p50_ms"]
+    return [
+        at_most(
+            "the web layer adds to a search by segment, ms",
+            WEB_LAYER_MS,
+            segments[0]["p50_ms"] - floor[0]["p50_ms"],
+        ),
+        at_most(
+            "the web layer adds to a search by upload, ms",
+            WEB_LAYER_MS,
+            uploads[0]["p50_ms"] - floor[2]["p50_ms"],
+        ),
+        at_most(f"by segment at {windows:,} windows, p95 ms", 100, segments[0]["p95_ms"]),
+        at_most("first results by segment, p95 ms", 300, segments[0]["p95_ms"]),
+        at_most(f"an upload of {SONG_SECONDS} s of mp3, p95 ms", 3000, uploads[0]["p95_ms"]),
+        at_most("the first upload after the start, ms", 3000, first),
+    ]
 
 
 if __name__ == "__main__":

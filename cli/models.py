@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.output import console, print_json, print_scores, show_progress, to_json
+from cli.output import console, print_agreement, print_json, print_scores, show_progress, to_json
 from ml.environment import Environment
 
 if TYPE_CHECKING:
@@ -28,19 +28,31 @@ def evaluate(
     protocol: Annotated[
         str, typer.Option(help="`paper`, `xt`, `artist`, `full`, or `all`.")
     ] = "paper",
+    triplets: Annotated[
+        Path | None,
+        typer.Option(help="Ratings by `soundalike study triplets`.", exists=True, dir_okay=False),
+    ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Also write the rows here.")] = None,
 ) -> None:
-    """Print Table 1 for some encoders on any labelled catalogue, all of its tracks."""
+    """Print Table 1 for some encoders on any labelled catalogue, all of its tracks.
+
+    With triplets also how often each encoder orders two results as raters did.
+    """
     from ml.benchmarking import evaluate_catalog
+    from ml.evaluation.raters import read_triplets
 
     show_progress()
-    rows = evaluate_catalog(catalog, encoder, protocol, Environment().root)
+    rated = read_triplets(triplets) if triplets else None
+    rows, agreement = evaluate_catalog(catalog, encoder, protocol, Environment().root, rated)
     for name in dict.fromkeys(row["protocol"] for row in rows):
         print_scores(f"Table 1 on {catalog}", [row for row in rows if row["protocol"] == name])
     for line in describe_details(rows):
         console.print(line, markup=False)
+    if agreement:
+        print_agreement(agreement)
     if json is not None:
-        json.write_text(to_json({"rows": rows}))
+        found = {"rows": rows} | ({"agreement": agreement} if agreement else {})
+        json.write_text(to_json(found))
 
 
 def describe_details(rows: Sequence["ScoreRow"]) -> list[str]:

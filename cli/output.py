@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from ml.evaluation.raters import AgreementRow
     from ml.evaluation.scores import ScoreRow
     from search.retrieval import Hit
     from search.similarity import Neighbour
@@ -59,6 +60,20 @@ def print_scores(title: str, rows: Sequence["ScoreRow"]) -> None:
         found = [cells.get((encoder, *column)) for column in columns]
         table.add_row(escape(encoder), *("" if row is None else _cell(row) for row in found))
     console.print(table)
+
+
+def print_agreement(rows: Sequence["AgreementRow"]) -> None:
+    """Print how often encoders agree with raters, chance first."""
+    of, left_out = rows[0]["triplets"], rows[0]["left_out"]
+    title = f"Agreement with {rows[0]['raters']} raters on {of} triplets"
+    table = Table("encoder", "agreement", "95 %", title=title, title_justify="left")
+    table.add_row("(chance)", f"{rows[0]['chance']:.3f}", "", style="dim")
+    for row in rows:
+        interval = f"{row['low']:.3f} to {row['high']:.3f}"
+        table.add_row(escape(row["encoder"]), f"{row['agreement']:.3f}", interval)
+    console.print(table)
+    if left_out:
+        console.print(f"{left_out} more are about segments that this catalogue does not have.")
 
 
 def print_neighbours(heading: str, neighbours: Sequence["Neighbour | Hit"]) -> None:

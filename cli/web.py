@@ -45,6 +45,7 @@ def serve(
     with open_database(environment.database_url, environment.root) as database:
         if not environment.database_url:  # a login of the role `web` may not migrate
             database.migrate()
+        database.connect().close()  # the first failure is the one to tell
         pool = PooledDatabase(database.url)
         try:
             run(create_app(pool, Encoders(pool, lambda: _open_registry(environment))), host, port)

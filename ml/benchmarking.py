@@ -3,6 +3,9 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
 
 from ml.baseline import fit_baseline
 from ml.catalog import read_catalog
@@ -13,15 +16,27 @@ from ml.encoders import Encoder, RandomEncoder, load_encoder
 from ml.errors import EvaluationError
 from ml.evaluation.comparison import compare_encoders
 from ml.evaluation.protocols import PROTOCOLS, EvaluationSettings, ScoreRow
+from ml.evaluation.raters import AgreementRow, rate_encoders
 from ml.splits import N_BUCKETS, label_splits
 from ml.workspace import Workspace
 
 BASELINE, RANDOM, ALL = "baseline", "random", "all"
 
 
+class CatalogScores(NamedTuple):
+    """What encoders score on a catalogue, and how often they agree with raters, if some rated."""
+
+    rows: list[ScoreRow]
+    agreement: list[AgreementRow]
+
+
 def evaluate_catalog(
-    manifest: str, encoders: Sequence[str], protocol: str, root: Path
-) -> list[ScoreRow]:
+    manifest: str,
+    encoders: Sequence[str],
+    protocol: str,
+    root: Path,
+    triplets: pd.DataFrame | None = None,
+) -> CatalogScores:
     """Score encoders on all tracks of a catalogue.
 
     The baseline's principal components are fitted on the tracks that hash into the training split.
@@ -36,17 +51,25 @@ def evaluate_catalog(
         One of `ml.evaluation.protocols.PROTOCOLS`, or `all`.
     root : Path
         `DATA_DIR`: decoded tracks are kept in a folder of their own below it, for the next time.
+    triplets : pandas.DataFrame, optional
+        What raters judged; columns `ml.evaluation.raters.COLUMNS`.
 
     Returns
     -------
-    list of ScoreRow
+    CatalogScores
     """
     if protocol not in (*PROTOCOLS, ALL):
         raise EvaluationError(f"No protocol {protocol!r}: use one of {(*PROTOCOLS, ALL)}.")
     protocols = PROTOCOLS if protocol == ALL else (protocol,)
     collection = collect_catalog(manifest, root)
     resolved = {_short_name(name): _resolve(name, collection) for name in encoders}
-    return compare_encoders(resolved, collection, EvaluationSettings(protocols=protocols))
+    agreement = [] if triplets is None else rate_encoders(resolved, collection, triplets)
+    if triplets is not None and not agreement:
+        raise EvaluationError(
+            "No triplet is about tracks of this catalogue: give the catalogue that was rated."
+        )
+    rows = compare_encoders(resolved, collection, EvaluationSettings(protocols=protocols))
+    return CatalogScores(rows, agreement)
 
 
 def collect_catalog(manifest: str, root: Path) -> Collection:

@@ -6,7 +6,8 @@ people read the same figures, and an unchanged one is not computed again.
 
 import logging
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from ml.evaluation.hubness import HubnessRow
 from ml.evaluation.listening import write_examples
 from ml.evaluation.pictures import TrackMap, map_tracks, plot_categories, plot_map
 from ml.evaluation.protocols import EvaluationSettings, ScoreRow, plot_table, table
+from ml.evaluation.raters import AgreementRow, rate_encoders
 from ml.registry import ModelVersion, Registry
 from ml.splits import Split
 from ml.workspace import Workspace
@@ -91,16 +93,7 @@ def evaluate_candidates(workspace: Workspace, registry: Registry) -> Evaluation:
     known = _find_evaluation(workspace, fingerprint, candidate["version"], production)
     if known:
         return known
-    with ExitStack() as stack:
-        encoders: dict[str, Encoder] = {
-            RANDOM: RandomEncoder(),
-            BASELINE: load_encoder(Path(baseline["folder"])),
-            CANDIDATE: load_encoder(Path(candidate["folder"])),
-        }
-        if production:
-            encoders[PRODUCTION] = load_encoder(
-                stack.enter_context(registry.encoder_folder(production))
-            )
+    with open_encoders(workspace, registry) as encoders:
         contests = {
             split: hold_contest(encoders, CANDIDATE, judged.of(split), SETTINGS) for split in SPLITS
         }
@@ -114,6 +107,46 @@ def evaluate_candidates(workspace: Workspace, registry: Registry) -> Evaluation:
     _record(result, registry, candidate["run_id"])
     workspace.save_record("evaluation", asdict(result) | {"fingerprint": fingerprint})
     return result
+
+
+def rate_candidates(
+    workspace: Workspace, registry: Registry, triplets: pd.DataFrame
+) -> list[AgreementRow]:
+    """Hold the same encoders against what raters said of any track of the catalogue.
+
+    Parameters
+    ----------
+    workspace, registry : Workspace, Registry
+        As for `evaluate_candidates`.
+    triplets : pandas.DataFrame
+        As for `ml.evaluation.raters.rate_encoders`.
+
+    Returns
+    -------
+    list of AgreementRow
+        None where nothing that is still in the catalogue was rated.
+    """
+    if triplets.empty:
+        return []
+    collection = Collection.load(workspace.store, workspace.load_table("tracks"))
+    with open_encoders(workspace, registry) as encoders:
+        return rate_encoders(encoders, collection, triplets)
+
+
+@contextmanager
+def open_encoders(workspace: Workspace, registry: Registry) -> Iterator[dict[str, Encoder]]:
+    """Load what is compared: random, baseline, the candidate, and production if it is another."""
+    candidate = workspace.load_record("convnet_model")
+    encoders: dict[str, Encoder] = {
+        RANDOM: RandomEncoder(),
+        BASELINE: load_encoder(Path(workspace.load_record("baseline_model")["folder"])),
+        CANDIDATE: load_encoder(Path(candidate["folder"])),
+    }
+    with ExitStack() as stack:
+        if production := _production_beside(registry, candidate["version"]):
+            folder = stack.enter_context(registry.encoder_folder(production))
+            encoders[PRODUCTION] = load_encoder(folder)
+        yield encoders
 
 
 def _gather(

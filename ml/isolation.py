@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import ModuleType
 from typing import Generic, Literal, TypeVar
 
 import joblib
@@ -72,9 +73,8 @@ def map_isolated(
     tuple of (Item, Result or WorkerFailure)
         As they are finished, in any order.
     """
-    # The server of forks imports these once, for all the workers and those that replace them.
     module = str(getattr(getattr(work, "func", work), "__module__", __name__))
-    _CONTEXT.set_forkserver_preload(["__main__", __name__, module])
+    _CONTEXT.set_forkserver_preload([__name__, module, *_imported_by_main()])
     supply = _Supply(items)
     workers: list[_Worker[Item, Result]] = []
     try:
@@ -90,6 +90,20 @@ def map_isolated(
     finally:
         for worker in workers:
             worker.end()
+
+
+def _imported_by_main() -> list[str]:
+    """Name the modules that the main module took something from.
+
+    The server of forks imports them once. Each worker runs the main module anew, as
+    multiprocessing does it, and would spend most of a second on them. (Python 3.11 does not heed
+    the `__main__` that the server may be told to import.)
+    """
+    named = (
+        value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        for value in vars(sys.modules["__main__"]).values()
+    )
+    return sorted({name for name in named if isinstance(name, str)} - {"__main__"})
 
 
 @dataclass(frozen=True)

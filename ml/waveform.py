@@ -5,15 +5,25 @@ import math
 import numpy as np
 import numpy.typing as npt
 import torch
-from torchaudio.functional import loudness
+from numpy.lib.stride_tricks import sliding_window_view
+from torchaudio.functional import highpass_biquad, treble_biquad
 
 from ml.audio import INT16_SCALE, SAMPLE_RATE, Int16, to_float
 
 PEAKS_PER_SECOND = 10
 SAMPLES_PER_PEAK = SAMPLE_RATE // PEAKS_PER_SECOND
+
+# ITU-R BS.1770-4, annex 1: K-weighting, blocks of 0.4 s that overlap by three quarters, two gates.
+SHELF = (4.0, 1500.0, 1 / math.sqrt(2))
+HIGH_PASS = (38.0, 0.5)
+CALIBRATION_DB = -0.691
+TENTHS_PER_BLOCK = 4
+ABSOLUTE_GATE_LUFS, RELATIVE_GATE_DB = -70.0, -10.0
 HEADROOM = 2.0
-GATE_SECONDS = 0.4
-"""A block of the loudness; what is shorter has none."""
+
+QUIETEST_LUFS, STEPS_PER_DB = -60.0, 4
+
+Energies = npt.NDArray[np.float64]
 
 
 def find_peaks(samples: Int16) -> npt.NDArray[np.uint8]:
@@ -54,12 +64,79 @@ def measure_loudness(samples: Int16) -> float | None:
     Returns
     -------
     float or None
-        LUFS; None where every block is below the gate, or there is no whole block. The absolute
-        gate is at -64 LUFS instead of -70, which tells only in what is hardly audible.
+        LUFS; None where every block is below the gate, or there is no whole block.
     """
-    if len(samples) < GATE_SECONDS * SAMPLE_RATE:
-        return None
+    return integrate_loudness(measure_energies(samples))
+
+
+def measure_energies(samples: Int16) -> Energies:
+    """Measure the K-weighted mean square of each whole tenth of a second.
+
+    Four of them in a row are a block of the recommendation: from these the loudness of any stretch
+    follows, to a tenth of a second.
+
+    Parameters
+    ----------
+    samples : numpy.ndarray [shape=(samples,)]
+        int16 at 16 kHz.
+
+    Returns
+    -------
+    numpy.ndarray [shape=(samples // 1600,)]
+        1 is a loudness of 0 LUFS.
+    """
+    whole = len(samples) // SAMPLES_PER_PEAK * SAMPLES_PER_PEAK
+    if not whole:
+        return np.empty(0)
     # The library's filters clip at full scale, which the weighting's +4 dB would go beyond.
-    softened = torch.from_numpy(to_float(samples) / HEADROOM)[None]
-    measured = float(loudness(softened, SAMPLE_RATE)) + 20 * math.log10(HEADROOM)
-    return measured if math.isfinite(measured) else None
+    softened = torch.from_numpy(to_float(samples[:whole]) / HEADROOM)
+    shelved = treble_biquad(softened, SAMPLE_RATE, *SHELF)
+    weighted = highpass_biquad(shelved, SAMPLE_RATE, *HIGH_PASS).numpy()
+    squares = np.square(weighted, dtype=np.float64).reshape(-1, SAMPLES_PER_PEAK).mean(axis=1)
+    energies: Energies = squares * HEADROOM**2 * 10 ** (CALIBRATION_DB / 10)
+    return energies
+
+
+def integrate_loudness(energies: Energies) -> float | None:
+    """Integrate tenths of a second to a loudness, gated twice, as the recommendation has it.
+
+    Parameters
+    ----------
+    energies : numpy.ndarray [shape=(tenths,)]
+        By `measure_energies`.
+
+    Returns
+    -------
+    float or None
+        LUFS; None where every block is below the gate, or there is no whole block.
+    """
+    if len(energies) < TENTHS_PER_BLOCK:
+        return None
+    blocks = sliding_window_view(energies, TENTHS_PER_BLOCK).mean(axis=1)
+    loud = blocks[blocks > 10 ** (ABSOLUTE_GATE_LUFS / 10)]
+    if not len(loud):
+        return None
+    kept = loud[loud > loud.mean() * 10 ** (RELATIVE_GATE_DB / 10)]
+    return 10 * math.log10(kept.mean())
+
+
+def pack_energies(energies: Energies) -> bytes:
+    """Keep energies as a byte each: quarters of a decibel from -60 LUFS on, 0 being silence.
+
+    Examples
+    --------
+    >>> list(pack_energies(np.array([1.0, 0.01, 0.0])))
+    [240, 160, 0]
+    """
+    with np.errstate(divide="ignore"):
+        levels = 10 * np.log10(energies)
+    steps = np.rint((levels - QUIETEST_LUFS) * STEPS_PER_DB).clip(0, 255)
+    return steps.astype(np.uint8).tobytes()
+
+
+def unpack_energies(packed: bytes) -> Energies:
+    """Read what `pack_energies` kept."""
+    steps = np.frombuffer(packed, np.uint8)
+    levels = steps / STEPS_PER_DB + QUIETEST_LUFS
+    energies: Energies = np.where(steps > 0, 10 ** (levels / 10), 0.0)
+    return energies

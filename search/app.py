@@ -12,6 +12,7 @@ from search.api.metrics import Metrics
 from search.api.models import PREFIX, ExamplesSearch, NextPage, SegmentSearch
 from search.api.services import Services
 from search.api.study_models import NewQuery
+from search.api.warmth import keep_warm
 from search.database import Database
 from search.encoding import Encoders
 from search.settings import WebSettings
@@ -23,7 +24,7 @@ ROUTERS = (searches, tracks, catalogue, sessions, studies)
 def create_app(
     database: Database, encoders: Encoders, settings: WebSettings | None = None
 ) -> FastAPI:
-    """Assemble the application.
+    """Assemble the application; headers of caution are added by the server, `search.serving`.
 
     Parameters
     ----------
@@ -53,6 +54,7 @@ def create_app(
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,  # its page would load scripts from another host
         redoc_url=None,
+        lifespan=keep_warm,
     )
     app.state.services = services
     for module in ROUTERS:

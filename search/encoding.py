@@ -32,7 +32,7 @@ class Encoders:
         self._database, self._open = database, open_registry
         self._registry: Registry | None = None
         self._loaded: OrderedDict[int, Encoder] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock, self._loading = threading.Lock(), threading.Lock()
 
     def of(self, version: int) -> Encoder:
         """Give a version's encoder.
@@ -42,13 +42,26 @@ class Encoders:
         RegistryError, EncoderError
             The registry does not have it, or its files are damaged.
         """
+        if (known := self._find(version)) is not None:
+            return known
+        with self._loading:  # uploads in versions that are loaded do not wait for it
+            found = self._find(version)
+            if found is None:
+                found = self._load(version)
+                self._keep(version, found)
+        return found
+
+    def _find(self, version: int) -> Encoder | None:
         with self._lock:
-            if version not in self._loaded:
-                self._loaded[version] = self._load(version)
-            self._loaded.move_to_end(version)
+            if version in self._loaded:
+                self._loaded.move_to_end(version)
+            return self._loaded.get(version)
+
+    def _keep(self, version: int, encoder: Encoder) -> None:
+        with self._lock:
+            self._loaded[version] = encoder
             while len(self._loaded) > KEPT:
                 self._loaded.popitem(last=False)
-            return self._loaded[version]
 
     def _load(self, version: int) -> Encoder:
         from ml.registry import ModelVersion  # MLflow takes seconds to import

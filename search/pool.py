@@ -1,80 +1,58 @@
 """Connections kept open for a server of many short questions."""
 
-import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
-import psycopg
+from pgvector.psycopg import register_vector
+from psycopg_pool import ConnectionPool
 
 from search.database import Connection, Database, translated_errors
 
 STATEMENT_TIMEOUT = "15s"
+PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True)
 class PooledDatabase(Database):
     """A database whose connections are used again by the next transaction.
 
-    A connection that broke is not: the next transaction opens another, so the server may be
-    restarted meanwhile. Safe between threads.
+    Each is asked for a sign of life first, so the server may be restarted meanwhile. Safe between
+    threads.
 
     Parameters
     ----------
-    kept : int
-        Connections that stay open; more are opened when more threads ask at once.
+    most : int
+        Connections at once; by default as many as the web server has threads.
     """
 
-    kept: int = 8
-    _idle: "queue.LifoQueue[Connection]" = field(
-        default_factory=queue.LifoQueue, init=False, repr=False, compare=False
-    )
+    most: int = 40
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Give a connection for one transaction; as `Database.transaction`."""
-        with translated_errors():
-            connection = self._take()
-            try:
-                with connection.transaction():
-                    yield connection
-            finally:
-                self._give_back(connection)
+        with translated_errors(), self._pool.connection() as connection:
+            yield connection
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
-        while True:
-            try:
-                self._idle.get_nowait().close()
-            except queue.Empty:
-                return
+        """Close the connections."""
+        self._pool.close()
 
-    def _take(self) -> Connection:
-        while True:
-            try:
-                connection = self._idle.get_nowait()
-            except queue.Empty:
-                return self._open()
-            if _answers(connection):
-                return connection
-            connection.close()
-
-    def _open(self) -> Connection:
-        connection = self.connect()
-        connection.autocommit = True  # of what is outside of `connection.transaction`
-        connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'")
-        return connection
-
-    def _give_back(self, connection: Connection) -> None:
-        if connection.closed or self._idle.qsize() >= self.kept:
-            connection.close()
-        else:
-            self._idle.put(connection)
+    @cached_property
+    def _pool(self) -> ConnectionPool[Connection]:
+        return ConnectionPool(
+            self.url,
+            min_size=1,
+            max_size=self.most,
+            timeout=PATIENCE_S,
+            configure=_configure,
+            check=ConnectionPool.check_connection,
+            open=True,
+        )
 
 
-def _answers(connection: Connection) -> bool:
-    try:
-        connection.execute("")  # a round trip, and nothing else
-    except psycopg.Error:
-        return False
-    return not connection.closed
+def _configure(connection: Connection) -> None:
+    register_vector(connection)
+    connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'")
+    connection.commit()

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pgvector import Vector
-from psycopg.rows import class_row
+from psycopg.rows import dict_row
 
 from search.database import Database
 from search.queries import query
 from search.similarity import EVERYTHING, Filters
+from search.waveforms import stretch_loudness
 
 Float32 = NDArray[np.float32]
 DEEPEST = 1000
@@ -42,6 +43,8 @@ class Hit:
         Euclidean, 0 to 2, of its nearest segment.
     similarity : float
         1 - distance² / 4.
+    loudness_lufs : float or None
+        Of the segment.
     versions : list of dict
         Its duplicates, collapsed into it: `track_id`, `title`, `artist`.
     """
@@ -187,5 +190,11 @@ def search_page(
         "excluded": list(excluded),
     }
     with database.transaction() as connection:
-        cursor = connection.cursor(row_factory=class_row(Hit))
-        return cursor.execute(query("search_page"), values).fetchall()
+        cursor = connection.cursor(row_factory=dict_row)
+        rows = cursor.execute(query("search_page"), values).fetchall()
+    return [_to_hit(row) for row in rows]
+
+
+def _to_hit(row: dict[str, Any]) -> Hit:
+    loudness = stretch_loudness(row.pop("energies"), row.pop("loudness_lufs"))
+    return Hit(**row, loudness_lufs=loudness)

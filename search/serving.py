@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import ipaddress
 import signal
-import threading
 from typing import Any
 
 import uvicorn
@@ -12,6 +11,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ml.errors import SoundalikeError
+from search.api.headers import HEADERS
 from search.api.logs import log_as_json
 from search.api.services import Services
 
@@ -81,24 +81,31 @@ def run(app: FastAPI, host: str, port: int) -> None:
         )
     log_as_json()
     PunctualProtocol.patience_s = services.settings.header_seconds
-    threading.Thread(target=_warm_up, args=(services,), daemon=True).start()
+    # It ends by raising the signal again: a service's end (SIGTERM) is as orderly as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        make_server(app, host, port).run()
+
+
+def make_server(
+    app: FastAPI, host: str, port: int, connections: int = CONNECTIONS
+) -> uvicorn.Server:
+    """Make what `run` runs; beyond so many connections at once, requests get 503."""
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
         http=PunctualProtocol,
         ws="none",
-        lifespan="off",
+        lifespan="on",
         log_config=None,
         server_header=False,
-        limit_concurrency=CONNECTIONS,
+        headers=list(HEADERS.items()),
+        limit_concurrency=connections,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=10,
     )
-    # It ends by raising the signal again: a service's end (SIGTERM) is as orderly as Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run()
+    return uvicorn.Server(config)
 
 
 def is_loopback(host: str) -> bool:
@@ -107,14 +114,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _warm_up(services: Services) -> None:
-    """Load the active version's encoder before the first upload asks for it."""
-    from search.catalogue import describe_active
-
-    try:
-        if active := describe_active(services.database):
-            services.encoders.of(active.version)
-    except SoundalikeError:
-        return  # the first upload will say what is wrong

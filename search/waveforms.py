@@ -10,7 +10,13 @@ from psycopg.rows import dict_row
 
 from ml.audio_store import AudioStore
 from ml.progress import track_progress
-from ml.waveform import find_peaks, measure_loudness
+from ml.waveform import (
+    find_peaks,
+    integrate_loudness,
+    measure_energies,
+    pack_energies,
+    unpack_energies,
+)
 from search.database import Database
 from search.queries import query
 
@@ -77,16 +83,40 @@ def load_waveforms(database: Database, store: AudioStore, tracks: pd.DataFrame) 
     left = tracks[tracks["track_id"].isin(stale)]
     for row in track_progress(left.itertuples(), len(left), "waveforms computed", logger):
         samples = store.read(str(row.digest), 0, int(str(row.samples)))
+        energies = measure_energies(samples)
         values = {
             "track_id": row.track_id,
             "content": row.content,
             "path": row.path,
-            "loudness_lufs": measure_loudness(samples),
+            "loudness_lufs": integrate_loudness(energies),
             "peaks": find_peaks(samples).tobytes(),
+            "energies": pack_energies(energies),
         }
         with database.transaction() as connection:
             connection.execute(query("upsert_waveform"), values)
     return len(left)
+
+
+def find_loudness(database: Database, track_id: str, start_ms: int, end_ms: int) -> float | None:
+    """Find how loud a stretch of a track is, LUFS; the whole track, where nothing else is known."""
+    values = {"track_id": track_id, "start_ms": start_ms, "end_ms": end_ms}
+    with database.transaction() as connection:
+        row = connection.execute(query("find_energies"), values).fetchone()
+    return stretch_loudness(*row) if row else None
+
+
+def stretch_loudness(energies: bytes | None, of_track: float | None) -> float | None:
+    """Give the loudness of a stretch by its energies, LUFS.
+
+    Parameters
+    ----------
+    energies : bytes or None
+        Of the stretch; None where the pipeline has not measured them yet.
+    of_track : float or None
+        What counts then, and where the stretch is silent.
+    """
+    found = integrate_loudness(unpack_energies(energies)) if energies else None
+    return of_track if found is None else round(found, 2)
 
 
 def find_waveform(database: Database, track_id: str) -> Waveform | None:

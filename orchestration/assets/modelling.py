@@ -119,17 +119,23 @@ def convnet_model(config: ConvNetConfig, services: Services) -> Materialized:
 def evaluation(services: Services) -> Materialized:
     """Table 1: mAP of the random, baseline and ConvNet encoders and of the one in production.
 
-    Every encoder on the same clips of the validation and of the test tracks.
+    Every encoder on the same clips of the validation and of the test tracks. Where a listening
+    study was rated, also how often each orders two results as raters did.
     """
-    from ml.candidacy import LISTENING, evaluate_candidates
+    from ml.candidacy import LISTENING, evaluate_candidates, rate_candidates
+    from search.study.triplets import read_judgements
 
     registry = services.open_registry()
     result = evaluate_candidates(services.workspace, registry)
+    with services.open_database() as database:
+        judgements = read_judgements(database)
+    agreement = rate_candidates(services.workspace, registry, judgements)
     keep_snapshot(services.workspace, EVALUATED, SEEN)
     run_id = services.workspace.load_record("convnet_model")["run_id"]
     return dg.MaterializeResult(
         metadata={
             **_show_evaluation(result),
+            **({"agreement_with_raters": show_table(pd.DataFrame(agreement))} if agreement else {}),
             "examples_to_listen_to": dg.MetadataValue.url(
                 f"{registry.link_run(run_id)}/artifacts/{LISTENING}"
             ),

@@ -1,31 +1,20 @@
-"""Around every answer: its request id, headers of caution, a line of the log, and its time."""
+"""Around every answer: request id, a line of the log, its time; and an answer to what failed."""
 
 import logging
 import time
 import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from search.api.metrics import Metrics
+from search.api.problems import Problem
 
 logger = logging.getLogger("search.requests")
 
-# Styles may be inline, because the waveforms' library sets them so; scripts may not.
-POLICY = (
-    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "media-src 'self' blob:; connect-src 'self' blob:; object-src 'none'; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'"
-)
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(self)",
-}
+HUNG_UP = 499
+"""Nobody gets this status: in the log and in the metrics it says that the caller went away."""
 
 
 class Envelope:
@@ -50,7 +39,7 @@ class Envelope:
         began = time.perf_counter()
         request_id = _request_id(Headers(scope=scope).get("x-request-id"))
         scope.setdefault("state", {})["request_id"] = request_id
-        status = 500
+        status = 0
 
         async def send_enveloped(message: Message) -> None:
             nonlocal status
@@ -58,16 +47,21 @@ class Envelope:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
                 if scope["path"].startswith("/api/"):
                     headers.setdefault("Cache-Control", "private, no-cache")
             await send(message)
 
         try:
             await self.app(scope, receive, send_enveloped)
+        except ClientDisconnect:
+            status = HUNG_UP
+        except Exception:
+            if status:  # part of the answer is out: only the connection can tell
+                raise
+            logger.exception("failed", extra={"facts": {"request_id": request_id}})
+            await _failure(request_id).response(scope["path"])(scope, receive, send_enveloped)
         finally:
-            self._note(scope, status, time.perf_counter() - began)
+            self._note(scope, status or 500, time.perf_counter() - began)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
@@ -88,3 +82,8 @@ def _request_id(proposed: str | None) -> str:
     if proposed and len(proposed) <= 64 and proposed.replace("-", "").isalnum():
         return proposed
     return uuid.uuid4().hex
+
+
+def _failure(request_id: str) -> Problem:
+    told = f"The server failed: try again, and if it stays so, report the request {request_id}."
+    return Problem(500, "internal_error", told)

@@ -19,12 +19,13 @@ def check_health() -> Health:
 
 @router.get("/readyz", responses={503: {"model": Health, "description": "Not ready."}})
 def check_readiness(services: Given, response: Response) -> Health:
-    """Tell whether searches can be answered: the database, and an active model."""
+    """Tell whether searches can be answered: database, active model, and uploads without a wait."""
     try:
         active = describe_active(services.database)
         checks = {"database": "ok", "model": "ok" if active else "none is active"}
     except SoundalikeError:
         checks = {"database": "does not answer", "model": "unknown"}
+    checks["uploads"] = services.warmth
     ready = set(checks.values()) == {"ok"}
     response.status_code = 200 if ready else 503
     return Health(status="ok" if ready else "not ready", checks=checks)

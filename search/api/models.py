@@ -129,6 +129,7 @@ class Track(BaseModel):
 class Result(Track):
     """A track that was found, and the ten seconds of it that match."""
 
+    loudness_lufs: float | None = Field(description="Of the segment, by ITU-R BS.1770-4.")
     rank: int
     start_ms: int
     end_ms: int

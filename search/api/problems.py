@@ -75,7 +75,6 @@ _KINDS: tuple[type[Exception], ...] = (
     ValidationError,
     HTTPException,
     SoundalikeError,
-    Exception,
 )
 
 
@@ -85,7 +84,7 @@ def not_found(what: str = "track") -> Problem:
 
 
 def register(app: FastAPI) -> None:
-    """Answer every error of an application as a problem."""
+    """Answer every error that is foreseen as a problem; `Envelope` answers the others."""
     for kind in _KINDS:
         app.add_exception_handler(kind, _answer)
 

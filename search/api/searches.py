@@ -38,6 +38,7 @@ from search.retrieval import (
     search_page,
 )
 from search.similarity import Filters
+from search.waveforms import find_loudness
 
 router = APIRouter(prefix=PREFIX, tags=["searches"], dependencies=[Depends(RequireRole("listen"))])
 
@@ -186,7 +187,7 @@ def _query_by_segment(services: Services, wanted: SegmentSearch) -> Query:
         start_ms=wanted.start_ms,
         end_ms=end_ms,
         windows=windows,
-        loudness_lufs=track.loudness_lufs,
+        loudness_lufs=find_loudness(services.database, *region),
     )
     return Query(version, vector, [track.track_id], echo)
 

@@ -38,6 +38,8 @@ class Services:
     tokens: TokenFile | None
     metrics: Metrics
     uploads: threading.BoundedSemaphore = field(init=False)
+    warmth: str = field(default="warming up", init=False)
+    """Of uploads, by `search.api.warmth`: "ok" once the next is as fast as any."""
 
     def __post_init__(self) -> None:
         self.uploads = threading.BoundedSemaphore(self.settings.uploads_at_once)

@@ -26,8 +26,9 @@ from search.api.study_models import (
 from search.api.study_queries import query_by_track, query_by_upload, show_blind
 from search.api.tracks import AUDIO_ANSWERS
 from search.api.uploads import FORM_LIMITS, one_of_few, read_form
-from search.study.baseline import require_baseline
+from search.study.baseline import has_baseline, require_baseline
 from search.study.records import (
+    SYSTEMS,
     Study,
     create_study,
     find_item_track,
@@ -79,7 +80,9 @@ def begin_study(wanted: NewStudy, services: Given) -> StudyState:
 def get_studies(services: Given) -> StudyList:
     """List the studies, newest first."""
     found = list_studies(services.database)
-    return StudyList(studies=[StudyState.model_validate(study) for study in found])
+    ready = [s for s in SYSTEMS if s != "baseline" or has_baseline(services.database)]
+    states = [StudyState.model_validate(study) for study in found]
+    return StudyList(studies=states, systems=ready)
 
 
 @router.get("/{study_id}", responses=problems(404))

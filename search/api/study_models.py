@@ -44,6 +44,7 @@ class StudyList(BaseModel):
     """Studies, newest first."""
 
     studies: list[StudyState]
+    systems: list[str] = Field(description="What a study that is begun now can compare.")
 
 
 class NewQuery(Strict):

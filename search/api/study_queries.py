@@ -17,6 +17,7 @@ from search.catalogue import find_track
 from search.retrieval import pin_version, region_vector
 from search.study.drawing import BASELINE_VERSION, Asked, draw_items
 from search.study.records import Study, StudyQuery, add_query, list_items
+from search.waveforms import find_loudness
 
 
 def query_by_track(services: Services, study: Study, wanted: NewQuery) -> BlindQuery:
@@ -41,7 +42,7 @@ def query_by_track(services: Services, study: Study, wanted: NewQuery) -> BlindQ
         version: region_vector(services.database, version, *region)[0]
         for version in _versions(study, production)
     }
-    asked = Asked(track.track_id, wanted.start_ms, end_ms, track.loudness_lufs, vectors)
+    asked = Asked(*region, find_loudness(services.database, *region), vectors)
     return _keep(services, study, wanted.rater, asked, production)
 
 

@@ -52,6 +52,12 @@ def load_baseline(database: Database, registry: Registry, workspace: Workspace) 
     return load.windows
 
 
+def has_baseline(database: Database) -> bool:
+    """Tell whether the baseline's windows are loaded."""
+    states = {model.model_version: model.state for model in list_models(database)}
+    return states.get(BASELINE_VERSION) == "loaded"
+
+
 def require_baseline(database: Database) -> None:
     """Refuse a study with the baseline while its windows are not loaded.
 
@@ -60,8 +66,7 @@ def require_baseline(database: Database) -> None:
     StudyError
         They are not.
     """
-    states = {model.model_version: model.state for model in list_models(database)}
-    if states.get(BASELINE_VERSION) != "loaded":
+    if not has_baseline(database):
         raise StudyError(
             "The baseline's windows are not loaded: begin this study by `soundalike study new`, "
             "which loads them, or leave the baseline out."

@@ -12,6 +12,7 @@ from search.database import Database
 from search.queries import query
 from search.retrieval import search_page
 from search.study.records import Item, Study
+from search.waveforms import find_loudness
 
 BASELINE_VERSION = 1_000_000_000
 """Under which the baseline's embeddings are loaded: no registry counts so far, none retires it."""
@@ -33,7 +34,7 @@ class Asked:
     start_ms, end_ms : int
         The region.
     loudness_lufs : float or None
-        Of the track or region.
+        Of the region.
     vectors : mapping of int to numpy.ndarray [shape=(128,)]
         By model version.
     """
@@ -150,7 +151,8 @@ def _draw_random(database: Database, seed: int, count: int, excluded: list[str])
     found = []
     for row in rows:
         start = row["draw"] % (row["duration_ms"] - WINDOW_MS + 1)
-        found.append(_Found(row["track_id"], start, start + WINDOW_MS, row["loudness_lufs"]))
+        segment = (row["track_id"], start, start + WINDOW_MS)
+        found.append(_Found(*segment, find_loudness(database, *segment)))
     return found
 
 

@@ -3,28 +3,22 @@
 Conventions
 -----------
 A rating counts for every system that gave the item; planted items count for none. The mean opinion
-score is the mean over ratings. Its interval resamples raters, and within each the queries, with
-replacement: ratings of one rater, or after one query, are alike [1].
-
-[1] A. C. Davison, D. V. Hinkley: Bootstrap Methods and their Application, section 3.8. 1997.
+score is the mean over ratings. Its interval is that of `ml.evaluation.raters`.
 """
 
-from collections.abc import Callable
 from itertools import combinations
 from typing import Any
 
 import krippendorff
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+
+from ml.evaluation.raters import rater_interval
 
 PAPER_MOS = 7.8
 """Mean opinion of the paper's producers, section 3.3."""
-DRAWS = 2000
 LEAST_GAP = 3.0
 """How much higher than random tracks a careful rater rates the query itself, of 10."""
-
-Float = NDArray[np.float64]
 
 
 def report_study(results: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
@@ -83,43 +77,8 @@ def measure_agreement(results: pd.DataFrame) -> dict[str, Any]:
     return {"krippendorff_alpha": alpha, "units": int(shared.shape[1])}
 
 
-def bootstrap_interval(
-    ratings: pd.DataFrame, statistic: Callable[[Float, Float], float], seed: int
-) -> tuple[float, float]:
-    """Resample raters, and their queries, to a 95 % interval.
-
-    Parameters
-    ----------
-    ratings : pandas.DataFrame
-        Columns `rater`, `query_id` and `value`.
-    statistic : callable
-        Of the sums and the counts of the queries drawn.
-    seed : int
-        Of the draws.
-
-    Returns
-    -------
-    float, float
-        The 2.5th and the 97.5th percentile.
-    """
-    grouped = ratings.groupby(["rater", "query_id"])["value"].agg(["sum", "count"]).reset_index()
-    by_rater = [group[["sum", "count"]].to_numpy(float) for _, group in grouped.groupby("rater")]
-    generator = np.random.default_rng(seed)
-    values = np.empty(DRAWS)
-    for draw in range(DRAWS):
-        chosen = (by_rater[i] for i in generator.integers(len(by_rater), size=len(by_rater)))
-        rows = np.concatenate([g[generator.integers(len(g), size=len(g))] for g in chosen])
-        values[draw] = statistic(rows[:, 0], rows[:, 1])
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _mean(sums: Float, counts: Float) -> float:
-    return float(sums.sum() / counts.sum())
-
-
 def _score(rated: pd.DataFrame, system: str, seed: int) -> dict[str, Any]:
-    low, high = bootstrap_interval(rated.assign(value=rated["rating"]), _mean, seed)
+    low, high = rater_interval(rated.assign(value=rated["rating"]), seed)
     mos = float(rated["rating"].mean())
     return {"system": system, "mos": mos, "n": len(rated), "low": low, "high": high}
 
@@ -132,7 +91,7 @@ def _compare(rated: pd.DataFrame, one: str, other: str, seed: int) -> dict[str, 
     if paired.empty:
         return answer | {"difference": None, "low": None, "high": None}
     values = (paired[one] - paired[other]).rename("value").reset_index()
-    low, high = bootstrap_interval(values, _mean, seed)
+    low, high = rater_interval(values, seed)
     return answer | {"difference": float(values["value"].mean()), "low": low, "high": high}
 
 

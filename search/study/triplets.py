@@ -4,13 +4,33 @@ from itertools import permutations
 
 import pandas as pd
 
+from ml.evaluation.raters import COLUMNS as RATED
+from search.database import Database
+from search.study.records import list_studies, read_results
+
+COLUMNS = [*RATED, "margin"]
 LEAST_MARGIN = 2.0
 """Of 10: what differs by less is no judgement."""
 
-COLUMNS = (
-    *("rater", "a_track_id", "a_start_ms", "p_track_id", "p_start_ms"),
-    *("n_track_id", "n_start_ms", "margin"),
-)
+
+def read_judgements(database: Database, margin: float = LEAST_MARGIN) -> pd.DataFrame:
+    """List what raters judged in all studies.
+
+    Parameters
+    ----------
+    database : Database
+        Migrated.
+    margin : float
+        The least difference of two ratings.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As by `export_triplets`.
+    """
+    results = [read_results(database, study.study_id) for study in list_studies(database)]
+    found = [export_triplets(rows, margin) for rows in results if not rows.empty]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=COLUMNS)
 
 
 def export_triplets(results: pd.DataFrame, margin: float = LEAST_MARGIN) -> pd.DataFrame:
@@ -27,7 +47,8 @@ def export_triplets(results: pd.DataFrame, margin: float = LEAST_MARGIN) -> pd.D
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`; starts are milliseconds, of ten seconds each.
+        Columns `ml.evaluation.raters.COLUMNS` and `margin`; starts are milliseconds, of ten
+        seconds each.
     """
     kept = results[results["query_track_id"].notna() & (results["planted"] != "query")]
     rows = []
@@ -37,4 +58,4 @@ def export_triplets(results: pd.DataFrame, margin: float = LEAST_MARGIN) -> pd.D
         for (p, p_start, above), (n, n_start, below) in permutations(items, 2):
             if above - below >= margin:
                 rows.append((*anchor, p, p_start, n, n_start, above - below))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=COLUMNS)

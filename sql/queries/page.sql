@@ -9,11 +9,14 @@ SELECT examples_vector(%(liked)s::text[], %(liked_at)s::integer[], %(disliked)s:
                        %(disliked_at)s::integer[], resolve_version(%(model_version)s));
 
 -- name: search_page
-SELECT rank, track_id, title, artist, album, genres, moods, duration_ms, start_ms, end_ms, distance,
-       similarity, loudness_lufs, versions
+SELECT p.rank, p.track_id, p.title, p.artist, p.album, p.genres, p.moods, p.duration_ms, p.start_ms,
+       p.end_ms, p.distance, p.similarity, p.loudness_lufs, p.versions,
+       substring(w.energies FROM p.start_ms / 100 + 1 FOR (p.end_ms - p.start_ms) / 100) AS energies
 FROM search_page(%(vector)s::vector, %(k)s, %(skip)s, %(model_version)s, %(excluded)s::text[],
     %(genres)s::text[], %(moods)s::text[], %(artists_not_in)s::text[], %(min_duration_s)s,
-    %(max_duration_s)s);
+    %(max_duration_s)s) p
+LEFT JOIN waveforms w ON w.track_id = p.track_id
+ORDER BY p.rank;
 
 -- name: resolve_version
 SELECT resolve_version(%s);
@@ -39,6 +42,11 @@ LIMIT %(limit)s OFFSET %(skip)s;
 SELECT w.content, w.path, w.loudness_lufs, w.peaks, round(1000 * t.duration_s)::integer AS duration_ms
 FROM waveforms w JOIN tracks t ON t.track_id = w.track_id
 WHERE w.track_id = %s AND t.state = 'served';
+
+-- name: find_energies
+SELECT substring(energies FROM %(start_ms)s / 100 + 1 FOR (%(end_ms)s - %(start_ms)s) / 100),
+       loudness_lufs
+FROM waveforms WHERE track_id = %(track_id)s;
 
 -- name: list_facets
 SELECT 'genres' AS facet, g.name, count(*) AS tracks
@@ -70,16 +78,16 @@ SELECT replace_map(%(model_version)s, %(track_ids)s::text[], %(x)s::real[], %(y)
                    %(trustworthiness)s);
 
 -- name: known_waveforms
-SELECT track_id, content, path FROM waveforms;
+SELECT track_id, content, path FROM waveforms WHERE energies IS NOT NULL;
 
 -- name: upsert_waveform
 -- A track that was taken down meanwhile gets none.
-INSERT INTO waveforms (track_id, content, path, loudness_lufs, peaks)
-SELECT t.track_id, %(content)s, %(path)s, %(loudness_lufs)s, %(peaks)s
+INSERT INTO waveforms (track_id, content, path, loudness_lufs, peaks, energies)
+SELECT t.track_id, %(content)s, %(path)s, %(loudness_lufs)s, %(peaks)s, %(energies)s
 FROM tracks t WHERE t.track_id = %(track_id)s AND t.state = 'served' FOR SHARE
 ON CONFLICT (track_id) DO UPDATE
     SET content = excluded.content, path = excluded.path, loudness_lufs = excluded.loudness_lufs,
-        peaks = excluded.peaks;
+        peaks = excluded.peaks, energies = excluded.energies;
 
 -- name: move_waveform
 UPDATE waveforms SET path = %(path)s WHERE track_id = %(track_id)s;

@@ -67,7 +67,7 @@ FROM study_results WHERE study_id = %s;
 
 -- name: random_tracks
 -- The same seed draws the same tracks and moments.
-SELECT t.track_id, w.loudness_lufs, round(1000 * t.duration_s)::integer AS duration_ms,
+SELECT t.track_id, round(1000 * t.duration_s)::integer AS duration_ms,
        abs(hashtextextended(t.track_id, %(seed)s + 1)) AS draw
 FROM tracks t JOIN waveforms w ON w.track_id = t.track_id
 WHERE t.state = 'served' AND t.duration_s >= 10 AND t.track_id <> ALL (%(excluded)s::text[])

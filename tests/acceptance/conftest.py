@@ -24,6 +24,7 @@ from tests.integration.conftest import TRACKS, choose_ids, synthesise, write_man
 from tests.integration.web.conftest import Site
 from tests.integration.web.conftest import site as site
 from tests.integration.web.conftest import stocked as stocked
+from tests.sharing import make_once
 
 NO_BROWSER = (
     "No Chromium is here: install one with `apt-get install chromium`, "
@@ -40,7 +41,10 @@ SWITCHES = (
 @pytest.fixture(scope="session")
 def catalogue_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write 38 tracks of 24 s that rise or fall, the first of them twice."""
-    folder = tmp_path_factory.mktemp("page")
+    return make_once(tmp_path_factory, "page", write_tones) / "tracks.csv"
+
+
+def write_tones(folder: Path) -> None:
     rows: list[Sequence[str]] = []
     seen = dict.fromkeys(TRACKS, 0)
     for number, track_id in enumerate(choose_ids()):
@@ -54,7 +58,7 @@ def catalogue_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows.append((track_id, name, f"Tone {number}", f"Artist {number % 8}", "", *labels))
     first, path, title, *rest = rows[0]
     rows.append((f"{first}_again", path, f"{title}, reissued", *rest))
-    return write_manifest(folder, rows)
+    write_manifest(folder, rows)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
+from search.tokens import add_token
 from tests.acceptance.conftest import visiting
 from tests.integration.web.conftest import Site, serve
 
@@ -68,11 +69,9 @@ def test_clipboard_without_sound(visit: "Visit") -> None:
 
 def test_token_is_asked_for_once(browser: Browser, site: Site, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.json"
-    made = site.home.run("soundalike", "token", "new", "listen", API_TOKENS_FILE=str(tokens))
-    assert made.returncode == 0, made.stdout
-    token = made.stdout.splitlines()[0].strip()
+    token = add_token(tokens, "someone", "listen")
     with (
-        serve(site.home, tmp_path, API_TOKENS_FILE=str(tokens)) as locked,
+        serve(site.home, tmp_path, "/healthz", API_TOKENS_FILE=str(tokens)) as locked,
         visiting(browser.new_context(), locked) as visit,
     ):
         visit.expected = ["401"]

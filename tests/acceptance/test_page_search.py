@@ -170,9 +170,11 @@ def test_more_results_follow(visit: "Visit") -> None:
 
 def test_duplicates_are_one_result(visit: "Visit") -> None:
     page = visit.search(choose_ids()[2])
+    page.get_by_role("article").first.wait_for()
     while (more := page.get_by_role("button", name="Show more")).count():
+        before = page.locator("article").count()
         more.click()
-        page.wait_for_timeout(200)
+        expect(page.locator("article")).not_to_have_count(before)
     assert len([title for title in titles(page) if title.startswith("Tone 0")]) == 1
     page.get_by_text("1 more version").click()
     page.locator(".versions li button").click()

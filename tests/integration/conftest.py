@@ -32,6 +32,7 @@ from orchestration.launch import prepare_instance
 from orchestration.partitions import EVERY_BUCKET
 from search.database import Database, open_database
 from search.server import embedded_server
+from tests.sharing import make_once
 
 MIGRATED = "migrated"
 CopyDatabase = Callable[[str], AbstractContextManager[Database]]
@@ -189,7 +190,10 @@ def write_manifest(folder: Path, rows: Sequence[Sequence[str]], columns: str = "
 @pytest.fixture(scope="session")
 def catalogue_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write 38 tracks of rising and falling tones, a row without a file and a file of no sound."""
-    folder = tmp_path_factory.mktemp("catalogue")
+    return make_once(tmp_path_factory, "catalogue", write_tones) / "tracks.csv"
+
+
+def write_tones(folder: Path) -> None:
     rows, seen = [], dict.fromkeys(TRACKS, 0)
     for number, track_id in enumerate(choose_ids()):
         split = assign_split(assign_bucket(hash_track(track_id)))
@@ -202,7 +206,7 @@ def catalogue_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "damaged.wav").write_bytes(b"no music")
     rows.append(("damaged", "damaged.wav", "Damaged", "Artist 0", "", "rise", "tense"))
     rows.append(("nowhere", "nowhere.wav", "Nowhere", "Artist 0", "", "rise", "tense"))
-    return write_manifest(folder, rows)
+    write_manifest(folder, rows)
 
 
 @pytest.fixture(scope="session")
@@ -218,12 +222,16 @@ def finished(
     tmp_path_factory: pytest.TempPathFactory, catalogue_file: Path, training_file: str
 ) -> Home:
     """Run the whole job once by Dagster's own command. Tests that change it use a copy."""
-    home = Home(tmp_path_factory.mktemp("finished") / "data", catalogue_file)
-    home.prepare()
-    job = ("-m", "orchestration.definitions", "-j", "refresh")
-    done = home.run("dagster", "job", "execute", *job, "-c", training_file)
-    assert done.returncode == 0, done.stdout
-    return home
+
+    def run(folder: Path) -> None:
+        home = Home(folder / "data", catalogue_file)
+        home.prepare()
+        job = ("-m", "orchestration.definitions", "-j", "refresh")
+        done = home.run("dagster", "job", "execute", *job, "-c", training_file)
+        assert done.returncode == 0, done.stdout
+
+    whole = Home(make_once(tmp_path_factory, "finished", run) / "data", catalogue_file)
+    return whole.copy(tmp_path_factory.mktemp("finished") / "data")
 
 
 @pytest.fixture(scope="session")

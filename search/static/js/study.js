@@ -31,7 +31,7 @@ export function createStudy(root, remember) {
   const goTo = (studyId) => (remember({ study: studyId }), open(studyId));
 
   async function showList() {
-    const { studies: list } = await studies.list();
+    const { studies: list, systems } = await studies.list();
     root.replaceChildren(
       element(
         "div.study-intro",
@@ -51,7 +51,7 @@ export function createStudy(root, remember) {
             "There is no study yet. Begin one: three sounds and five results each take a rater a quarter of an hour.",
           ),
       may("admin")
-        ? makeForm(goTo)
+        ? makeForm(goTo, systems)
         : element("p.hint", {}, "A person with an admin token can begin a study."),
     );
   }
@@ -111,12 +111,24 @@ function makeEntry(study, goTo) {
   );
 }
 
-function makeRival(name) {
-  const box = element("input", { type: "checkbox", name, checked: true });
+function makeRival(name, ready) {
+  const box = element("input", { type: "checkbox", name, checked: ready, disabled: !ready });
   return element("label.check", {}, box, `Beside production: ${name}`);
 }
 
-function makeForm(goTo) {
+/** What is not loaded cannot be compared, and who may mend that sits at the server. */
+function explainMissing(systems) {
+  if (RIVALS.every((name) => systems.includes(name))) return null;
+  return element(
+    "p.hint",
+    {},
+    "The baseline has no windows here yet. To compare with it, run ",
+    element("code", {}, "soundalike study new"),
+    " once on the server: it loads them and begins a study. Or begin here without it.",
+  );
+}
+
+function makeForm(goTo, systems) {
   const field = (label, name, value, most) =>
     element(
       "label",
@@ -138,7 +150,12 @@ function makeForm(goTo) {
     field("Raters", "raters", 5, 100),
     field("Sounds each", "queries", 3, 20),
     field("Results of each system", "results", 5, 20),
-    element("div.rivals", { role: "group", "aria-label": "Compared with" }, ...RIVALS.map(makeRival)),
+    element(
+      "div.rivals",
+      { role: "group", "aria-label": "Compared with" },
+      ...RIVALS.map((name) => makeRival(name, systems.includes(name))),
+    ),
+    explainMissing(systems),
     element(
       "p.hint",
       {},

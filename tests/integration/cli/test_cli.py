@@ -6,9 +6,13 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from ml.catalog import read_catalog
 from ml.encoders import ConvNetEncoder, load_encoder
+from ml.evaluation.raters import COLUMNS
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Home
@@ -90,8 +94,9 @@ def test_exported_encoder_is_evaluated_on_any_catalogue(finished: "Home", tmp_pa
     encoders = [
         text for name in ("random", "baseline", str(folder)) for text in ("--encoder", name)
     ]
+    triplets = write_triplets(finished, tmp_path / "triplets.csv")
     command = ("soundalike", "evaluate", str(finished.manifest), *encoders)
-    done = home.run(*command, "--json", str(report))
+    done = home.run(*command, "--json", str(report), "--triplets", str(triplets))
     assert done.returncode == 0, done.stdout
     assert {path.name for path in home.root.iterdir()} == {"evaluated"}
     rows = json.loads(report.read_text())["rows"]
@@ -105,6 +110,23 @@ def test_exported_encoder_is_evaluated_on_any_catalogue(finished: "Home", tmp_pa
     }
     assert score[str(folder), "genre"] > score["baseline", "genre"] > score["random", "genre"]
     assert f"{score['baseline', 'track']:.4f}" in done.stdout
+    agreement = {row["encoder"]: row for row in json.loads(report.read_text())["agreement"]}
+    assert agreement[str(folder)]["agreement"] > 0.9 > agreement["random"]["agreement"]
+    assert f"{agreement['baseline']['agreement']:.3f}" in done.stdout
+
+
+def write_triplets(home: "Home", file: Path) -> Path:
+    """Judge as somebody would to whom rising tones are alike, and falling ones."""
+    tracks = read_catalog(str(home.manifest)).tracks
+    genres = dict(zip(tracks["track_id"], tracks["genres"], strict=True))
+    ids = sorted(track for track in genres if track != "damaged")
+    rng = np.random.default_rng(0)
+    rows: list[tuple[object, ...]] = []
+    for a, p, n in (rng.choice(ids, 3, replace=False) for _ in range(200)):
+        if genres[a] == genres[p] != genres[n]:
+            rows.append((f"rater {len(rows) % 3}", a, 0, p, 0, n, 0))
+    pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(file, index=False)
+    return file
 
 
 def test_manifest_without_columns_is_one_clear_line(empty: "Home", tmp_path: Path) -> None:

@@ -21,6 +21,14 @@ from ml.encoders import WEIGHTS_FILE
 from search.index import active_version, list_models
 from search.server import server_url
 from search.similarity import similar_tracks
+from search.study.records import (
+    Item,
+    StudyQuery,
+    add_query,
+    create_study,
+    list_items,
+    rate_item,
+)
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Home
@@ -106,11 +114,27 @@ def first(finished: "Home") -> Run:
 def repeated(
     finished: "Home", training_file: str, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple["Home", str]:
-    """Run the pipeline a second time, nothing changed; what it printed."""
+    """Run the pipeline a second time, nothing changed but that somebody rated; what it printed."""
     home = finished.copy(tmp_path_factory.mktemp("repeated") / "data")
+    rate_two(home)
     done = home.run("soundalike", "pipeline", "--config", training_file)
     assert done.returncode == 0, done.stdout
     return home, done.stdout
+
+
+def rate_two(home: "Home") -> None:
+    """Let a rater prefer the track of the query's genre to one of the other."""
+    tracks = home.workspace.load_table("tracks")
+    served = tracks[tracks["track_id"] != "damaged"]
+    query, alike = served[served["genres"].map(lambda g: "rise" in g)]["track_id"].iloc[:2]
+    other = served[served["genres"].map(lambda g: "fall" in g)]["track_id"].iloc[0]
+    items = [Item(track, 0, 10_000, 0.0, ("production",)) for track in (alike, other)]
+    design = {"raters": 1, "queries": 1, "results": 2, "systems": ["production"]}
+    with home.database() as database:
+        study = create_study(database, 0, name="Two", **design)
+        add_query(database, study, StudyQuery("ann", query, 0, 10_000, 0.0, 1), items)
+        for item, rating in zip(list_items(database, study, "ann"), (9, 1), strict=True):
+            assert rate_item(database, study.study_id, item["item_id"], "ann", rating, "")
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +248,10 @@ def test_second_refresh_reuses_everything(repeated: tuple["Home", str]) -> None:
     assert latest.metadata("baseline_model")["reused"] is True
     assert latest.metadata("convnet_model")["reused"] is True
     assert latest.metadata("evaluation")["reused"] is True
+    assert "agreement_with_raters" not in earlier[0].metadata("evaluation")
+    agreement = str(latest.metadata("evaluation")["agreement_with_raters"]).splitlines()
+    assert [row.split(" | ")[0] for row in agreement[2:]] == ["| random", "| baseline", "| convnet"]
+    assert agreement[4].startswith("| convnet | 1.000 | 1.000 | 1.000 | 0.500 | 1 | 1 | 0")
     assert latest.metadata("embeddings")["buckets_embedded"] == 0
     assert latest.metadata("embeddings")["buckets_unchanged"] == 100
     assert latest.metadata("index")["built_now"] is False

@@ -26,7 +26,7 @@ from search.retrieval import (
     region_vector,
     search_page,
 )
-from search.waveforms import find_waveform, load_waveforms
+from search.waveforms import find_loudness, find_waveform, load_waveforms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,6 +142,28 @@ def test_waveforms_follow_the_files(
     assert found.loudness_lufs == pytest.approx(-3.01 - 6.02, abs=0.1)
     assert found.heights.tolist() == pytest.approx([0.5] * 30, abs=0.005)
     assert load_waveforms(served, store, tracks.assign(content="two")) == 1
+
+
+def test_each_stretch_has_a_loudness_of_its_own(
+    served: Database, tmp_path: "Path", catalogue: "Catalogue"
+) -> None:
+    """Ten seconds loud, then ten at a tenth; what was measured before energies is measured anew."""
+    store, row = AudioStore(tmp_path), catalogue.frame.iloc[1]
+    sine = 0.5 * INT16_SCALE * np.sin(2 * np.pi * 997 / 16_000 * np.arange(320_000))
+    sine[160_000:] /= 10
+    store.write_audio(row["digest"], sine.astype(np.int16))
+    facts = {"track_id": row["track_id"], "digest": row["digest"], "samples": len(sine)}
+    tracks = pd.DataFrame([facts | {"content": "one", "path": "/music/a.wav"}])
+    load_waveforms(served, store, tracks)
+    levels = [find_loudness(served, row["track_id"], at, at + 10_000) for at in (0, 10_000)]
+    assert levels == pytest.approx([-9.03, -29.03], abs=0.2)
+    hit = search_page(served, catalogue.embeddings[row["track_id"]][2], 1, 1)[0]
+    assert (hit.track_id, hit.start_ms) == (row["track_id"], 10_000)
+    assert hit.loudness_lufs == levels[1]
+    with served.transaction() as connection:
+        connection.execute("UPDATE waveforms SET energies = NULL")
+    assert find_loudness(served, row["track_id"], 10_000, 20_000) == pytest.approx(-9.03, abs=0.3)
+    assert load_waveforms(served, store, tracks) == 1
 
 
 def test_tracks_and_facets_are_listed(served: Database, catalogue: "Catalogue") -> None:

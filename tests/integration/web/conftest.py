@@ -21,6 +21,7 @@ from ml.splits import split_tracks
 from search.publication import index_production, publish_windows
 from search.switching import activate_whole
 from tests.ports import free_port
+from tests.sharing import make_once
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Home
@@ -72,8 +73,11 @@ class Site:
 
 
 @contextmanager
-def serve(home: "Home", folder: Path, **variables: str) -> Iterator[Site]:
-    """Run `soundalike serve` until the block ends; Ctrl-C must end it well."""
+def serve(home: "Home", folder: Path, awaited: str = "/readyz", **variables: str) -> Iterator[Site]:
+    """Run `soundalike serve` until the block ends; Ctrl-C must end it well.
+
+    Who uploads nothing need not wait until uploads are warm: `/healthz` answers before.
+    """
     spool = folder / "spool"
     spool.mkdir(parents=True)
     port, log = free_port(), folder / "serve.log"
@@ -87,7 +91,7 @@ def serve(home: "Home", folder: Path, **variables: str) -> Iterator[Site]:
             stderr=output,
         )
     try:
-        _wait(port, process, log)
+        _wait(f"http://127.0.0.1:{port}{awaited}", process, log)
         yield Site(port, home, log, spool, process.pid)
     finally:
         process.send_signal(signal.SIGINT)
@@ -95,13 +99,13 @@ def serve(home: "Home", folder: Path, **variables: str) -> Iterator[Site]:
     assert status == 0, log.read_text()
 
 
-def _wait(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         try:
-            answer = requests.get(f"http://127.0.0.1:{port}/readyz", timeout=10)
+            answer = requests.get(address, timeout=10)
         except requests.ConnectionError:
             time.sleep(0.2)
             continue
@@ -115,9 +119,18 @@ def stocked(catalogue_file: Path, tmp_path_factory: pytest.TempPathFactory) -> "
     """Publish the tiny catalogue by two encoders, fitted in a second each; version 1 is active."""
     from tests.integration.conftest import Home
 
-    home = Home(tmp_path_factory.mktemp("site") / "data", catalogue_file)
+    def make(folder: Path) -> None:
+        stock(Home(folder / "data", catalogue_file))
+
+    name = f"stocked_{catalogue_file.parent.name}"
+    whole = Home(make_once(tmp_path_factory, name, make) / "data", catalogue_file)
+    return whole.copy(tmp_path_factory.mktemp("site") / "data")
+
+
+def stock(home: "Home") -> None:
+    """Publish a home's catalogue by two encoders; version 1 is active."""
     workspace = home.workspace
-    tracks = split_tracks(read_catalog(str(catalogue_file)).tracks)
+    tracks = split_tracks(read_catalog(str(home.manifest)).tracks)
     workspace.save_table("tracks", tracks)
     extract_clips(tracks, workspace.store, range(100), n_jobs=2)
     with home.database() as database:
@@ -129,7 +142,6 @@ def stocked(catalogue_file: Path, tmp_path_factory: pytest.TempPathFactory) -> "
             publish_windows(database, home.registry(), workspace, range(100))
             index_production(database, workspace)
             activate_whole(database, version)
-    return home
 
 
 def register(home: "Home", settings: BaselineSettings) -> str:

@@ -1,6 +1,8 @@
 """Tracks, their audio and peaks, facets and the map, through the real server."""
 
 import io
+import json
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import requests
 import soundfile
 
+from search.switching import activate_whole
 from search.takedown import lift_takedown, take_down
 
 if TYPE_CHECKING:
@@ -105,14 +108,24 @@ def test_taken_down_track_is_gone_at_once(site: "Site") -> None:
             lift_takedown(database, track_id)
 
 
-def test_every_answer_is_cautious(site: "Site") -> None:
-    for address in ("/healthz", "/api/v1/tracks", "/api/v1/nothing"):
-        headers = requests.get(site.url + address, timeout=10).headers
-        assert headers["Content-Security-Policy"].startswith("default-src 'self'")
-        assert headers["X-Content-Type-Options"] == "nosniff"
-        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
-        assert headers["Referrer-Policy"] == "no-referrer"
-        assert len(headers["X-Request-Id"]) == 32
-    unknown = requests.get(f"{site.url}/api/v1/nothing", timeout=10)
-    assert unknown.json()["code"] == "not_found"
-    assert unknown.headers["Content-Type"] == "application/problem+json"
+def test_server_is_ready_once_uploads_are_warm(site: "Site") -> None:
+    """Its log tells in which order: no `/readyz` says yes before an upload was embedded."""
+    lines = [json.loads(line) for line in site.log.read_text().splitlines()]
+    warm = next(place for place, line in enumerate(lines) if line["message"] == "warm")
+    asked = [(place, line) for place, line in enumerate(lines) if line.get("path") == "/readyz"]
+    early = {line["status"] for place, line in asked if place < warm}
+    assert early <= {503}
+    assert asked[-1][1]["status"] == 200
+    assert lines[warm]["version"] == 1
+    assert requests.get(f"{site.url}/readyz", timeout=10).json()["checks"]["uploads"] == "ok"
+
+
+def test_version_that_becomes_active_is_warmed(site: "Site") -> None:
+    """What it warms itself for is seen by its asking for the encoder before any upload does."""
+    with site.home.database() as database:
+        activate_whole(database, 2)
+        try:
+            while '"message": "warm", "version": 2' not in site.log.read_text():
+                time.sleep(0.1)
+        finally:
+            activate_whole(database, 1)

@@ -26,12 +26,14 @@ def study(site: "Site") -> dict[str, Any]:
     design = {"name": "Test", "raters": 2, "queries": 2, "results": 2, "systems": SYSTEMS}
     refused = site.ask("POST", "/studies", json=design)
     assert (refused.status_code, refused.json()["code"]) == (409, "baseline_missing")
+    assert site.ask("GET", "/studies").json()["systems"] == ["production", "random"]
     with site.home.database() as database:
         windows = 2 * len(site.ids)  # of the tracks that were not taken down
         assert load_baseline(database, site.home.registry(), site.home.workspace) == windows
         assert load_baseline(database, site.home.registry(), site.home.workspace) == 0
     made = site.ask("POST", "/studies", json=design)
     assert made.status_code == 201, made.text
+    assert site.ask("GET", "/studies").json()["systems"] == SYSTEMS
     answer: dict[str, Any] = made.json()
     return answer
 

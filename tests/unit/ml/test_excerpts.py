@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import torch
 from torch import Tensor
+from torchaudio.functional import loudness
 
 from ml.audio import AudioLimits, decode
 from ml.convnet import ConvNetSettings, seed_weights
@@ -15,7 +16,14 @@ from ml.embedding import embed_excerpt
 from ml.encoders import ConvNetEncoder
 from ml.errors import AudioError
 from ml.isolation import WorkerLimits
-from ml.waveform import find_peaks, measure_loudness
+from ml.waveform import (
+    find_peaks,
+    integrate_loudness,
+    measure_energies,
+    measure_loudness,
+    pack_energies,
+    unpack_energies,
+)
 
 LIMITS, WORKER = AudioLimits(min_seconds=2.0), WorkerLimits(seconds=60)
 
@@ -85,6 +93,21 @@ def test_loudness_is_that_of_the_recommendation() -> None:
     assert measure_loudness(padded) == pytest.approx(-3.01, abs=0.3)  # silence is gated out
     assert measure_loudness(np.zeros(16_000, np.int16)) is None
     assert measure_loudness(samples[:100]) is None
+
+
+def test_loudness_is_the_librarys_for_any_stretch() -> None:
+    """Energies of tenths, packed to a byte each, give the loudness of whatever is cut out."""
+    rng = np.random.default_rng(0)
+    envelope = np.repeat(10 ** rng.uniform(-2.5, -0.5, 30), 16_000)  # a second at a time
+    samples = (envelope * rng.normal(0, 8000, len(envelope))).clip(-32_767, 32_767).astype(np.int16)
+    packed = pack_energies(measure_energies(samples))
+    assert len(packed) == 300
+    for start, end in ((0, 30_000), (5000, 15_000), (12_300, 22_300), (20_000, 22_000)):
+        softened = torch.from_numpy(samples[16 * start : 16 * end] / (2 * 32_768)).float()[None]
+        expected = float(loudness(softened, 16_000)) + 20 * np.log10(2)
+        stretch = unpack_energies(packed[start // 100 : end // 100])
+        assert integrate_loudness(stretch) == pytest.approx(expected, abs=0.1)
+        assert measure_loudness(samples[16 * start : 16 * end]) == pytest.approx(expected, abs=0.02)
 
 
 def test_peaks_are_the_greatest_magnitudes() -> None:
