@@ -9,6 +9,7 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -31,6 +32,7 @@ SPLITS: tuple[Split, ...] = ("validation", "test")
 
 RANDOM, BASELINE, CANDIDATE, PRODUCTION = "random", "baseline", "convnet", "production"
 LISTENING = "listening"
+RECORD, FORMER_RECORD = "candidate_model", "convnet_model"
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,18 @@ class Evaluation:
     reused: bool
 
 
+def load_candidate(workspace: Workspace) -> dict[str, Any]:
+    """Read which model is the candidate, also where it was trained under the asset's former name.
+
+    Raises
+    ------
+    SoundalikeError
+        None was trained yet.
+    """
+    former = workspace.has_record(FORMER_RECORD) and not workspace.has_record(RECORD)
+    return workspace.load_record(FORMER_RECORD if former else RECORD)
+
+
 def evaluate_candidates(workspace: Workspace, registry: Registry) -> Evaluation:
     """Score random, baseline, candidate and production on validation and on test tracks.
 
@@ -81,7 +95,7 @@ def evaluate_candidates(workspace: Workspace, registry: Registry) -> Evaluation:
     -------
     Evaluation
     """
-    candidate = workspace.load_record("convnet_model")
+    candidate = load_candidate(workspace)
     baseline = workspace.load_record("baseline_model")
     collection = Collection.load(workspace.store, workspace.load_table("tracks"))
     judged = collection.of(*SPLITS)

@@ -33,11 +33,16 @@ class CategoryScore:
         Mean over the draws (or over the category's queries).
     chance : float
         What a random ranking would get on average.
+    low, high : float
+        Bootstrap interval over tracks; NaN where there is none: without resamples, and for a
+        single track.
     """
 
     name: str
     average_precision: float
     chance: float
+    low: float = float("nan")
+    high: float = float("nan")
 
 
 @dataclass(frozen=True)
