@@ -5,6 +5,7 @@ within are positive, pairs across negative, and all are ranked by distance. ``xt
 of one track, ``artist`` those of one artist as well, from the very same draws.
 """
 
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -266,7 +267,7 @@ def _bound(
 ) -> list[tuple[float, float]]:
     """Interval of each category [categories]; a track has none of its own."""
     if annotation.name == "track":
-        return [(float("nan"), float("nan"))] * len(scores)
+        return [(math.nan, math.nan)] * len(scores)
     pairs = zip(replicates, scores.tolist(), strict=True)
     return [interval(resampled, score, settings.confidence) for resampled, score in pairs]
 

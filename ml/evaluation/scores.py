@@ -1,5 +1,6 @@
 """Scores of encoders, and Table 1 made of them: rows for JSON, a DataFrame, Markdown, a figure."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -41,8 +42,8 @@ class CategoryScore:
     name: str
     average_precision: float
     chance: float
-    low: float = float("nan")
-    high: float = float("nan")
+    low: float = math.nan  # the one object, so that scores equal themselves
+    high: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import shutil
 import signal
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -23,7 +22,6 @@ from orchestration.partitions import EVERY_BUCKET
 from search.index import active_version
 from search.similarity import similar_tracks
 from tests.integration.conftest import Home, run_config, synthesise
-from tests.integration.orchestration.logs import Run
 from tests.integration.orchestration.team import Team, wait_until, working
 
 ADDED = 5  # of 38: more than a tenth
@@ -62,21 +60,34 @@ def launch(port: int, config: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def find_worker(run: Run) -> psutil.Process:
+def started(team: Team, run: dg.DagsterRun) -> set[str]:
+    """Name the steps that a run has started."""
+    records = team.instance.get_records_for_run(
+        run.run_id, of_type=dg.DagsterEventType.STEP_START, limit=100
+    ).records
+    return {str(record.event_log_entry.step_key) for record in records}
+
+
+def find_worker(team: Team, run: dg.DagsterRun) -> psutil.Process:
     """Find the process of a run, which its log names."""
-    said = " ".join(event.message or "" for event in run.events)
+    said = " ".join(entry.message for entry in team.instance.all_logs(run.run_id))
     found = re.search(r"\(pid: (\d+)\)", said)
     assert found, said
     return psutil.Process(int(found.group(1)))
 
 
+def failures(team: Team, run: dg.DagsterRun) -> dict[str, str]:
+    """Read what each failed step of a run said."""
+    entries = team.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    events = [entry.get_dagster_event() for entry in entries]
+    return {str(e.step_key): e.step_failure_data.error_display_string for e in events}
+
+
 def test_deployment_is_healthy_by_its_own_checks(team: Team) -> None:
-    variables = team.variables(Path())
-    checks = [team.check(service, variables) for service in ("code", "daemon")]
+    checks = [team.start_check(service) for service in ("code", "daemon")]
     assert [check.wait(120) for check in checks] == [0, 0]
-    with team.home.instance() as instance:
-        assert type(instance.run_storage).__name__ == "PostgresRunStorage"
-        assert type(instance.event_log_storage).__name__ == "PostgresEventLogStorage"
+    assert type(team.instance.run_storage).__name__ == "PostgresRunStorage"
+    assert type(team.instance.event_log_storage).__name__ == "PostgresEventLogStorage"
 
 
 def test_page_for_looking_launches_nothing(team: Team) -> None:
@@ -86,28 +97,28 @@ def test_page_for_looking_launches_nothing(team: Team) -> None:
 
 
 def test_catalogue_that_has_grown_is_refreshed_through_a_killed_run(team: Team) -> None:
-    watch_catalogue(team.port)
+    watch_catalogue(team.ports["webserver"])
     wait_until(team.refreshes, "the sensor has seen the new tracks")
-    assert "13.2% of the tracks are new" in team.refreshes()[0].record.tags["soundalike/reason"]
-    wait_until(lambda: "candidate_model" in team.refreshes()[0].started, "training")
     (run,) = team.refreshes()
-    worker = find_worker(run)
+    assert "13.2% of the tracks are new" in run.tags["soundalike/reason"]
+    wait_until(lambda: "candidate_model" in started(team, run), "training")
+    worker = find_worker(team, run)
     steps = worker.children(recursive=True)
     os.kill(worker.pid, signal.SIGKILL)  # alone: its steps have to notice
     assert steps
     assert not psutil.wait_procs(steps, timeout=60)[1]
 
     wait_until(lambda: len(team.refreshes()) == 2, "the dead run was noticed and is repeated")
-    worse = launch(team.port, WORSE)
+    worse = launch(team.ports["webserver"], WORSE)
     assert worse["__typename"] == "LaunchRunSuccess", worse
-    wait_until(lambda: all(run.record.is_finished for run in team.refreshes()), "both have ended")
+    wait_until(lambda: all(run.is_finished for run in team.refreshes()), "both have ended")
 
     latest, repeated, killed = team.refreshes()
-    assert latest.record.run_id == worse["run"]["runId"]
-    assert repeated.record.parent_run_id == killed.record.run_id == run.record.run_id
-    assert killed.record.status == dg.DagsterRunStatus.FAILURE
-    assert repeated.record.status == dg.DagsterRunStatus.SUCCESS, repeated.failures
-    assert not {"catalog", "tracks", "clips"} & set(repeated.started), "it went on from there"
+    assert latest.run_id == worse["run"]["runId"]
+    assert repeated.parent_run_id == killed.run_id == run.run_id
+    assert killed.status == dg.DagsterRunStatus.FAILURE
+    assert repeated.status == dg.DagsterRunStatus.SUCCESS, failures(team, repeated)
+    assert not {"catalog", "tracks", "clips"} & started(team, repeated), "it went on from there"
     with team.home.database() as database:
         assert active_version(database) == 2
         assert {n.model_version for n in similar_tracks(database, "new_0", 3)} == {2}
@@ -115,16 +126,15 @@ def test_catalogue_that_has_grown_is_refreshed_through_a_killed_run(team: Team) 
 
 def test_worse_candidate_is_refused_and_production_still_answers(team: Team) -> None:
     worse = team.refreshes()[0]
-    assert worse.record.status == dg.DagsterRunStatus.FAILURE
-    assert set(worse.failures) == {"evaluation_map_gate"}
+    assert worse.status == dg.DagsterRunStatus.FAILURE
+    assert set(failures(team, worse)) == {"evaluation_map_gate"}
     production = team.home.registry().find_production()
     assert production
     assert production.number == 2
 
 
 def test_refreshes_never_overlap(team: Team) -> None:
-    with team.home.instance() as instance:
-        records = instance.get_run_records(dg.RunsFilter(job_name="refresh"))
+    records = team.instance.get_run_records(dg.RunsFilter(job_name="refresh"))
     spans = sorted((record.start_time or 0.0, record.end_time or 0.0) for record in records)
     assert len(spans) == 3, "the killed one, its repetition and the worse one"
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))

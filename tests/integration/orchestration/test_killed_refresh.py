@@ -18,7 +18,13 @@ import numpy as np
 import pytest
 
 from tests.integration.conftest import run_config
-from tests.integration.orchestration.logs import Run, read_embeddings, read_runs, read_weights
+from tests.integration.orchestration.logs import (
+    Run,
+    has_started,
+    read_embeddings,
+    read_runs,
+    read_weights,
+)
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Home
@@ -29,7 +35,7 @@ ORDER = (
     *("catalog", "tracks", "clips", "baseline_model", "candidate_model"),
     *("evaluation", "production_model", "embeddings", "index", "active_model"),
 )
-SECONDS = 60
+SECONDS = 300
 
 # What is killed.
 WORK = """
@@ -78,13 +84,16 @@ class Refreshing:
 
     def kill_in(self, asset: str, after: float) -> Run:
         """Kill one some seconds after it has begun an asset; what its log says."""
-        before = len(read_runs(self.home))
-        process = self.start(ORDER[max(0, ORDER.index(asset) - 1) :])
-        deadline = time.monotonic() + SECONDS
-        while not (runs := read_runs(self.home)[: -before or None]) or asset not in runs[0].started:
-            assert process.is_alive(), "it ended before it was killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        with self.home.instance() as instance:
+            before = instance.get_runs_count()
+            process = self.start(ORDER[max(0, ORDER.index(asset) - 1) :])
+            deadline = time.monotonic() + SECONDS
+            while instance.get_runs_count() == before or not has_started(
+                instance, instance.get_runs(limit=1)[0].run_id, asset
+            ):
+                assert process.is_alive(), "it ended before it was killed"
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
         time.sleep(after)
         process.kill()
         process.join()
