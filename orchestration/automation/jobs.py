@@ -31,6 +31,7 @@ def settings_of(*assets: str) -> dict[str, Any] | None:
 
 
 SETTINGS = read_settings()
+
 refresh = dg.define_asset_job(
     Action.REFRESH.value,
     selection=dg.AssetSelection.all(),

@@ -24,7 +24,7 @@ from search.similarity import similar_tracks
 from tests.integration.conftest import Home, run_config, synthesise
 from tests.integration.orchestration.team import Team, wait_until, working
 
-ADDED = 5  # of 38: more than a tenth
+ADDED = 5  # to 39: more than a tenth
 WORSE = run_config(epochs=1, learning_rate=1e-9, steps_per_epoch=1)
 LAUNCH = """mutation {{ launchRun(executionParams: {{ mode: "default", runConfigData: {config},
   executionMetadata: {{ tags: [{tags}] }},
@@ -48,7 +48,7 @@ def team(finished: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
             labels = ("rise", "tense") if rising else ("fall", "calm")
             csv.writer(file).writerow([name, f"{name}.wav", name, "Artist 9", "", *labels])
     home = Home(finished.copy(folder / "data").root, manifest)
-    with working(home, run_config(epochs=3)) as team:
+    with working(home, run_config(epochs=4)) as team:
         yield team
 
 
@@ -100,7 +100,7 @@ def test_catalogue_that_has_grown_is_refreshed_through_a_killed_run(team: Team) 
     watch_catalogue(team.ports["webserver"])
     wait_until(team.refreshes, "the sensor has seen the new tracks")
     (run,) = team.refreshes()
-    assert "13.2% of the tracks are new" in run.tags["soundalike/reason"]
+    assert "12.8% of the tracks are new" in run.tags["soundalike/reason"]
     wait_until(lambda: "candidate_model" in started(team, run), "training")
     worker = find_worker(team, run)
     steps = worker.children(recursive=True)
