@@ -48,7 +48,7 @@ def team(finished: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
             labels = ("rise", "tense") if rising else ("fall", "calm")
             csv.writer(file).writerow([name, f"{name}.wav", name, "Artist 9", "", *labels])
     home = Home(finished.copy(folder / "data").root, manifest)
-    with working(home, run_config(epochs=4)) as team:
+    with working(home, run_config(epochs=8)) as team:
         yield team
 
 
