@@ -19,9 +19,12 @@ PROGRAMS = Path(sys.executable).parent
 
 
 def test_compose_file_follows_its_specification() -> None:
-    checker = [PROGRAMS / "check-jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    checker = [str(PROGRAMS / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec"]
     done = subprocess.run(
-        [*checker, FOLDER / "docker-compose.yaml"], capture_output=True, text=True, check=False
+        [*checker, str(FOLDER / "docker-compose.yaml")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
 

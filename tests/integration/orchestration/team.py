@@ -113,7 +113,10 @@ def working(home: Home, settings: Mapping[str, object]) -> Iterator[Team]:
         with home.instance() as instance:  # makes its tables once, before four processes would
             team = Team(home, instance, ports, variables)
             try:
-                for service in SERVED:
+                first, *others = SERVED
+                team.start(first)  # alone: the others depend on its health
+                wait_until(lambda: team.start_check(first).wait() == 0, "a healthy code location")
+                for service in others:
                     team.start(service)
                 wait_until(team.is_ready, "a team at work")
                 yield team
