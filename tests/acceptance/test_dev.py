@@ -1,6 +1,5 @@
 """`soundalike dev` as a person uses it: pages in a browser, stopped by Ctrl-C."""
 
-import json
 import os
 import signal
 import socket
@@ -8,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,43 +14,20 @@ import requests
 from playwright.sync_api import Browser, expect
 
 from cli.readiness import ask_dagster
-from tests.integration.conftest import run_config
 from tests.ports import free_port
 
 SOUNDALIKE = Path(sys.executable).parent / "soundalike"
-START_SECONDS, RUN_SECONDS, STOP_SECONDS = 150, 300, 60
-
-
-@dataclass(frozen=True)
-class Served:
-    """Where everything is: the ports of the pages, and the manifest that there may be once."""
-
-    dagster: int
-    mlflow: int
-    search: int
-    manifest: Path
-
-    def page(self, path: str) -> str:
-        """Name the address of a page of Dagster."""
-        return f"http://127.0.0.1:{self.dagster}/{path}"
+START_SECONDS, STOP_SECONDS = 150, 60
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int, int]]:
     """Serve on free ports; on leaving, Ctrl-C must end every process within a minute."""
     folder = tmp_path_factory.mktemp("dev")
-    served = Served(free_port(), free_port(), free_port(), folder / "catalogue" / "tracks.csv")
-    settings = folder / "refresh.yaml"
-    settings.write_text(json.dumps(run_config()))
-    environment = {
-        **os.environ,
-        "DATA_DIR": str(folder),
-        "CATALOG": str(served.manifest),
-        "DAGSTER_HOME": "",
-        "REFRESH_CONFIG": str(settings),
-    }
-    ports = ["--dagster-port", str(served.dagster), "--mlflow-port", str(served.mlflow)]
-    ports += ["--search-port", str(served.search)]
+    dagster, mlflow, search = free_port(), free_port(), free_port()
+    environment = {**os.environ, "DATA_DIR": str(folder), "CATALOG": "", "DAGSTER_HOME": ""}
+    ports = ["--dagster-port", str(dagster), "--mlflow-port", str(mlflow)]
+    ports += ["--search-port", str(search)]
     printed = folder / "printed.txt"
     with printed.open("wb") as output:
         process = subprocess.Popen(
@@ -60,13 +35,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         )
         try:
             wait_for(lambda: b"Ctrl-C" in printed.read_bytes(), process, printed)
-            yield served
+            yield dagster, mlflow, search
         finally:
             process.send_signal(signal.SIGINT)
             status = process.wait(STOP_SECONDS)
     assert status == 0, printed.read_text()
     assert printed.read_text().rstrip().endswith("Stopped.")
-    left = [port for port in (served.dagster, served.mlflow, served.search) if listens(port)]
+    left = [port for port in (dagster, mlflow, search) if listens(port)]
     assert not left, f"ports {left} are still served"
 
 
@@ -83,10 +58,18 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_catalogue_is_watched(served: Served) -> None:
+def test_dagster_page_offers_the_refresh_job(
+    served: tuple[int, int, int], browser: Browser
+) -> None:
+    page = browser.new_page()
+    page.goto(f"http://127.0.0.1:{served[0]}/locations/soundalike/jobs/refresh")
+    expect(page.get_by_text("Materialize all").first).to_be_visible(timeout=90_000)
+
+
+def test_catalogue_is_watched(served: tuple[int, int, int]) -> None:
     selector = 'repositoryName: "__repository__", repositoryLocationName: "soundalike"'
     answer = ask_dagster(
-        served.dagster,
+        served[0],
         f"""{{ sensorOrError(sensorSelector: {{ {selector}, sensorName: "catalogue_changes" }})
         {{ ... on Sensor {{ sensorState {{ status }} }} }}
         scheduleOrError(scheduleSelector: {{ {selector}, scheduleName: "weekly_refresh" }})
@@ -96,42 +79,23 @@ def test_catalogue_is_watched(served: Served) -> None:
     assert answer["scheduleOrError"]["scheduleState"]["status"] == "RUNNING"
 
 
-def test_mlflow_page_lists_the_experiment(served: Served, browser: Browser) -> None:
+def test_mlflow_page_lists_the_experiment(served: tuple[int, int, int], browser: Browser) -> None:
     page = browser.new_page()
-    page.goto(f"http://127.0.0.1:{served.mlflow}/#/experiments")
+    page.goto(f"http://127.0.0.1:{served[1]}/#/experiments")
     expect(page.get_by_text("soundalike", exact=True).first).to_be_visible(timeout=90_000)
 
 
-def test_search_is_served_before_anything_can_be_found(served: Served) -> None:
-    address = f"http://127.0.0.1:{served.search}"
+def test_search_is_served_before_anything_can_be_found(served: tuple[int, int, int]) -> None:
+    address = f"http://127.0.0.1:{served[2]}"
     assert requests.get(f"{address}/healthz", timeout=30).json()["status"] == "ok"
     missing = requests.get(f"{address}/api/v1/models/active", timeout=30)
     assert (missing.status_code, missing.json()["code"]) == (503, "no_active_model")
 
 
-def test_taken_port_is_refused_in_one_line(served: Served, tmp_path: Path) -> None:
+def test_taken_port_is_refused_in_one_line(served: tuple[int, int, int], tmp_path: Path) -> None:
     environment = {**os.environ, "DATA_DIR": str(tmp_path), "CATALOG": "", "DAGSTER_HOME": ""}
-    command = [str(SOUNDALIKE), "dev", "--dagster-port", str(served.dagster)]
+    command = [str(SOUNDALIKE), "dev", "--dagster-port", str(served[0])]
     refused = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert refused.returncode == 1
-    assert f"Port {served.dagster} is taken" in refused.stderr
+    assert f"Port {served[0]} is taken" in refused.stderr
     assert "Traceback" not in refused.stderr
-
-
-def test_refresh_is_launched_from_the_page_and_judged_there(
-    served: Served, browser: Browser, catalogue_file: Path
-) -> None:
-    served.manifest.parent.symlink_to(catalogue_file.parent)
-    page = browser.new_page(viewport={"width": 1500, "height": 1000})
-    page.goto(served.page("locations/soundalike/jobs/refresh"))
-    page.get_by_role("button", name="Materialize all").click(timeout=90_000)
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_role("button", name="All", exact=True).click()
-    dialog.get_by_role("button", name="Launch backfill").click()
-    expect(dialog).to_have_count(0)
-    page.goto(served.page("locations/soundalike/jobs/refresh/runs"))
-    expect(page.get_by_text("Success").first).to_be_visible(timeout=1000 * RUN_SECONDS)
-
-    page.goto(served.page("assets/evaluation"))
-    for shown in ("table_1_validation", "differences_test", "map_of_test_tracks", "map_gate"):
-        expect(page.get_by_text(shown, exact=True).first).to_be_visible(timeout=60_000)

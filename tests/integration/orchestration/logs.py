@@ -56,13 +56,6 @@ class Run:
         return {name: value.value for name, value in last.metadata.items()}
 
 
-def has_started(instance: dg.DagsterInstance, run_id: str, step: str) -> bool:
-    """Tell whether a run has begun a step; cheap enough to be asked again and again."""
-    kind = dg.DagsterEventType.STEP_START
-    records = instance.get_records_for_run(run_id, of_type=kind).records
-    return any(record.event_log_entry.step_key == step for record in records)
-
-
 def read_runs(home: "Home") -> list[Run]:
     """Read the logs of all runs, the latest first."""
     with home.instance() as instance:
