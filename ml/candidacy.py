@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -33,6 +34,7 @@ SPLITS: tuple[Split, ...] = ("validation", "test")
 
 RANDOM, BASELINE, CANDIDATE, PRODUCTION = "random", "baseline", "convnet", "production"
 LISTENING = "listening"
+RECORD, FORMER_RECORD = "candidate_model", "convnet_model"
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,18 @@ class Evaluation:
     reused: bool
 
 
+def load_candidate(workspace: Workspace) -> dict[str, Any]:
+    """Read which model is the candidate, also where it was trained under the asset's former name.
+
+    Raises
+    ------
+    SoundalikeError
+        None was trained yet.
+    """
+    former = workspace.has_record(FORMER_RECORD) and not workspace.has_record(RECORD)
+    return workspace.load_record(FORMER_RECORD if former else RECORD)
+
+
 def evaluate_candidates(workspace: Workspace, registry: Registry) -> Evaluation:
     """Score random, baseline, candidate and production on validation and on test tracks.
 
@@ -83,7 +97,7 @@ def evaluate_candidates(workspace: Workspace, registry: Registry) -> Evaluation:
     -------
     Evaluation
     """
-    candidate = workspace.load_record("convnet_model")
+    candidate = load_candidate(workspace)
     baseline = workspace.load_record("baseline_model")
     collection = Collection.load(workspace.store, workspace.load_table("tracks"))
     judged = collection.of(*SPLITS)

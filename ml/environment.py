@@ -1,4 +1,4 @@
-"""The project's one environment: where everything lies, and two settings of its operation."""
+"""The project's one environment: where everything lies, and a few settings of its operation."""
 
 from pathlib import Path
 
@@ -23,6 +23,13 @@ class Environment(BaseSettings):
     """Where failed runs are posted; nowhere if empty."""
     growth_limit: float = Field(default=0.10, ge=0)
     """Share of tracks that are new to the model above which a new one is trained."""
+
+    refresh_config: str = ""
+    """Dagster's run configuration of every `refresh`, YAML; the defaults if empty."""
+    mlflow_page: str = ""
+    """Where people open MLflow, if that is not where programs reach it."""
+    search_page: str = "http://127.0.0.1:8000"
+    """Where people open the search page."""
 
     @property
     def root(self) -> Path:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ml.candidacy import BASELINE, CANDIDATE, PRODUCTION, RANDOM
+from ml.candidacy import BASELINE, CANDIDATE, PRODUCTION, RANDOM, load_candidate
 from ml.errors import RegistryError
 from ml.gate import judge
 from ml.registry import ROLLED_BACK_TAG, Registry
@@ -88,7 +88,7 @@ def promote_candidate(
     RegistryError
         The gate refuses, or the evaluation is of another candidate; production stays as it was.
     """
-    candidate = registry.find_version(workspace.load_record("convnet_model")["version"])
+    candidate = registry.find_version(load_candidate(workspace)["version"])
     evaluated = workspace.load_record("evaluation")["candidate"]
     if evaluated != candidate.number:
         raise RegistryError(

@@ -121,11 +121,14 @@ class Registry:
     folder : Path
         Where artifacts go when the tracking server is a local database; also holds the lock under
         which a fresh database is initialised, since two processes at once would break it.
+    pages : str
+        Where people open MLflow. By default the server's address, or where `make dev` serves it.
     """
 
-    def __init__(self, tracking_uri: str, folder: Path) -> None:
+    def __init__(self, tracking_uri: str, folder: Path, pages: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._tracking_uri = tracking_uri
+        self._pages = pages or (tracking_uri if tracking_uri.startswith("http") else LOCAL_PAGES)
         self._locks = RunLocks(folder / "running")
         with (folder / "initialise.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -179,10 +182,9 @@ class Registry:
         return TrainingRun(self._client, found[0]) if found else None
 
     def link_run(self, run_id: str) -> str:
-        """Name the address of a run's page: on the tracking server, or as `make dev` serves it."""
-        remote = self._tracking_uri.startswith("http")
-        server = self._tracking_uri.rstrip("/") if remote else LOCAL_PAGES
-        return f"{_without_password(server)}/#/experiments/{self._experiment_id}/runs/{run_id}"
+        """Name the address of a run's page."""
+        server = _without_password(self._pages.rstrip("/"))
+        return f"{server}/#/experiments/{self._experiment_id}/runs/{run_id}"
 
     def read_history(self, run_id: str) -> pd.DataFrame:
         """Read the metrics that a run reported at each step.
@@ -251,7 +253,7 @@ class Registry:
             if version.number == number:
                 return version
         raise RegistryError(
-            f"MLflow has no version {number} of {MODEL_NAME}: materialise `convnet_model` and "
+            f"MLflow has no version {number} of {MODEL_NAME}: materialise `candidate_model` and "
             "`production_model` again, or point MLFLOW_TRACKING_URI at the server that has it."
         )
 

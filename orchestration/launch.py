@@ -26,6 +26,8 @@ LAUNCH_TAG = ".dagster/soundalike_launch"  # this prefix keeps a tag out of the 
 def prepare_instance(environment: Environment) -> Path:
     """Make `DAGSTER_HOME` with the project's instance settings.
 
+    Where `DAGSTER_HOME` is set and has settings of its own, such as a team's, those stay.
+
     Parameters
     ----------
     environment : Environment
@@ -38,7 +40,9 @@ def prepare_instance(environment: Environment) -> Path:
     """
     folder = environment.dagster_folder
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(INSTANCE_SETTINGS, folder / "dagster.yaml")
+    settings = folder / "dagster.yaml"
+    if not (environment.dagster_home and settings.exists()):
+        shutil.copyfile(INSTANCE_SETTINGS, settings)
     os.environ["DAGSTER_HOME"] = str(folder)
     return folder
 

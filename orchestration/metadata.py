@@ -3,10 +3,13 @@
 import base64
 import io
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import pandas as pd
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:  # a second to import, and only the steps that draw should pay
+    from matplotlib.figure import Figure
 
 Materialized = dg.MaterializeResult[None]
 """What assets return: metadata alone, since results travel through the workspace."""
@@ -20,7 +23,7 @@ def show_table(frame: pd.DataFrame, columns: Iterable[str] | None = None) -> dg.
     return dg.MetadataValue.md(_markdown(shown.head(MAX_ROWS)))
 
 
-def show_figure(figure: Figure) -> dg.MetadataValue:
+def show_figure(figure: "Figure") -> dg.MetadataValue:
     """Show a picture inline."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=90, bbox_inches="tight")

@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+import ml.catalog
+import ml.clips
 import ml.development
 import ml.promotion
 import orchestration.definitions

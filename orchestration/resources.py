@@ -35,7 +35,10 @@ class Services(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Connect to MLflow."""
         from ml.registry import Registry
 
-        return Registry(self.environment.tracking_uri, self.environment.root / "mlflow")
+        environment = self.environment
+        return Registry(
+            environment.tracking_uri, environment.root / "mlflow", environment.mlflow_page
+        )
 
     @contextmanager
     def open_database(self) -> "Iterator[Database]":

@@ -67,7 +67,7 @@ def choose_best(
     registry, workspace = services.open_registry(), services.workspace
     model = sweep.find_best()
     version = registry.register(model.run_id, model.fingerprint)
-    workspace.save_record("convnet_model", model.to_record() | {"version": version.number})
+    workspace.save_record("candidate_model", model.to_record() | {"version": version.number})
     keep_snapshot(workspace, TRAINED, STORED)
     trials = pd.DataFrame(
         [

@@ -19,8 +19,8 @@ from ml.evaluation.scores import Score
 
 logger = logging.getLogger(__name__)
 
-CODE_VERSION = "3"
-"""Raised when the same encoders and clips would give other scores."""
+CODE_VERSION = "4"
+"""Raised when the same encoders and clips would give other scores, or more of them."""
 
 
 class Heard(NamedTuple):

@@ -31,13 +31,15 @@ class DifferenceRow(TypedDict):
 
 
 class CategoryRow(TypedDict):
-    """Average precision of one genre or mood by the paper's protocol."""
+    """Average precision of one genre or mood by the paper's protocol, and its interval."""
 
     encoder: str
     annotation: str
     category: str
     average_precision: float
     chance: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,8 @@ def _list_categories(encoder: str, scores: list[Score]) -> list[CategoryRow]:
             category=category.name,
             average_precision=category.average_precision,
             chance=category.chance,
+            low=category.low,
+            high=category.high,
         )
         for score in scores
         if score.protocol == "paper" and score.annotation != "track"

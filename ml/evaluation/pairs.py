@@ -5,6 +5,7 @@ within are positive, pairs across negative, and all are ranked by distance. ``xt
 of one track, ``artist`` those of one artist as well, from the very same draws.
 """
 
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -231,7 +232,8 @@ def _summarise(
     by_category, chance_by_category = _mean(points[scored], 1), _mean(chances[scored], 1)
     # A resample that holds a track m times holds that category m times; genres stay what they are.
     weights = multiplicity[scored] if annotation.name == "track" else np.float32(1)
-    replicates = _mean(_mean(resampled[scored], 1), 0, weights)
+    by_resample = _mean(resampled[scored], 1)
+    replicates = _mean(by_resample, 0, weights)
     low, high = interval(replicates, float(by_category.mean()), settings.confidence)
     names = [name for name, known in zip(annotation.categories, scored, strict=True) if known]
     return Score(
@@ -243,9 +245,31 @@ def _summarise(
         float(chance_by_category.mean()),
         n=len(names),
         spread=float(np.nanstd(_mean(points[scored], 0))),
-        categories=tuple(map(CategoryScore, names, by_category, chance_by_category)),
+        categories=tuple(
+            CategoryScore(name, score, chance, *ends)
+            for name, score, chance, ends in zip(
+                names,
+                by_category.tolist(),
+                chance_by_category.tolist(),
+                _bound(annotation, by_resample, by_category, settings),
+                strict=True,
+            )
+        ),
         replicates=replicates,
     )
+
+
+def _bound(
+    annotation: Annotation,
+    replicates: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    settings: EvaluationSettings,
+) -> list[tuple[float, float]]:
+    """Interval of each category [categories]; a track has none of its own."""
+    if annotation.name == "track":
+        return [(math.nan, math.nan)] * len(scores)
+    pairs = zip(replicates, scores.tolist(), strict=True)
+    return [interval(resampled, score, settings.confidence) for resampled, score in pairs]
 
 
 def _mean(

@@ -77,7 +77,9 @@ def plot_map(tracks: TrackMap) -> Figure:
 
 
 def plot_categories(rows: Sequence[CategoryRow]) -> Figure:
-    """Draw the average precision of each genre and mood, a panel each, a dot per encoder.
+    """Draw the average precision of each genre and mood, a panel each, a bar per encoder.
+
+    The bars have their bootstrap intervals over tracks, the categories a dashed line for chance.
 
     Parameters
     ----------
@@ -105,18 +107,26 @@ def _draw_categories(panel: Axes, rows: Sequence[CategoryRow]) -> None:
     names = list(dict.fromkeys(row["category"] for row in rows))[:MOST_CATEGORIES]
     place = {name: number for number, name in enumerate(names)}
     shown = [row for row in rows if row["category"] in place]
-    for number, encoder in enumerate(dict.fromkeys(row["encoder"] for row in shown)):
+    encoders = list(dict.fromkeys(row["encoder"] for row in shown))
+    width = 0.8 / len(encoders)
+    for number, encoder in enumerate(encoders):
         own = [row for row in shown if row["encoder"] == encoder]
-        at = [place[row["category"]] + 0.1 * number for row in own]
-        colour = _COLOURS[number % len(_COLOURS)]
-        panel.scatter(
-            at, [row["average_precision"] for row in own], s=28, color=colour, label=encoder
+        heights = np.array([row["average_precision"] for row in own])
+        ends = np.array([[row["low"] for row in own], [row["high"] for row in own]])
+        panel.bar(
+            [place[row["category"]] + (number + 0.5) * width - 0.4 for row in own],
+            heights,
+            width,
+            color=_COLOURS[number % len(_COLOURS)],
+            label=encoder,
+            yerr=np.maximum([heights - ends[0], ends[1] - heights], 0),
+            error_kw={"elinewidth": 0.8, "ecolor": "#222222"},
         )
     chance = {row["category"]: row["chance"] for row in shown}
     panel.hlines(
         [chance[name] for name in names],
-        [place[name] - 0.3 for name in names],
-        [place[name] + 0.6 for name in names],
+        [place[name] - 0.4 for name in names],
+        [place[name] + 0.4 for name in names],
         colors="#222222",
         linestyles="dashed",
         linewidth=1,

@@ -5,6 +5,8 @@ Owen 2007, "The pigeonhole bootstrap"). Pairs are ranked once; a resample only w
 pass over the ranking accumulates all resamples side by side.
 """
 
+import math
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -63,7 +65,7 @@ def interval(
     """
     known = replicates[~np.isnan(replicates)]
     if not len(known):
-        return float("nan"), float("nan")
+        return math.nan, math.nan
     low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
     bias = float(known.mean()) - estimate
     return float(low) - bias, float(high) - bias

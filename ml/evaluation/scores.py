@@ -1,5 +1,6 @@
 """Scores of encoders, and Table 1 made of them: rows for JSON, a DataFrame, Markdown, a figure."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -33,11 +34,16 @@ class CategoryScore:
         Mean over the draws (or over the category's queries).
     chance : float
         What a random ranking would get on average.
+    low, high : float
+        Bootstrap interval over tracks; NaN where there is none: without resamples, and for a
+        single track.
     """
 
     name: str
     average_precision: float
     chance: float
+    low: float = math.nan  # the one object, so that scores equal themselves
+    high: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,7 @@ import pandas as pd
 
 from ml.audio import SAMPLE_RATE
 from ml.audio_store import CLIP_SAMPLES
-from ml.catalog import read_catalog
 from ml.clip_settings import ClipSettings
-from ml.clips import extract_clips
 from ml.snapshot import SEEN, compare_snapshots, keep_stored, take_snapshot
 from ml.splits import N_BUCKETS, SPLITS, count_splits, split_tracks
 from ml.workspace import Workspace
@@ -40,6 +38,7 @@ def catalog(services: Services) -> Materialized:
 
     Read from `CATALOG`. Before hours of work begin, it also sees that MLflow and Postgres answer.
     """
+    from ml.catalog import read_catalog
     from search.takedown import denied_tracks
 
     services.open_registry()
@@ -140,6 +139,8 @@ def clips(
     used is quarantined with its reason. What has left the manifest is kept for `grace_days`; if
     much of it has left at once, the run stops unless `allow_shrinking` is set.
     """
+    from ml.clips import extract_clips
+
     workspace, buckets = services.workspace, selected_buckets(context)
     report = extract_clips(
         workspace.load_table("tracks"),

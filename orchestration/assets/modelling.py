@@ -77,7 +77,7 @@ def baseline_model(services: Services) -> Materialized:
     code_version="1",
 )
 @explain_failures
-def convnet_model(config: ConvNetConfig, services: Services) -> Materialized:
+def candidate_model(config: ConvNetConfig, services: Services) -> Materialized:
     """The candidate: a ConvNet trained by competing triplet terms on transformed clips.
 
     Selected by validation mAP; the test split is not opened. The same clips, labels and settings
@@ -93,7 +93,7 @@ def convnet_model(config: ConvNetConfig, services: Services) -> Materialized:
     hardware = Hardware(devices=config.devices)
     model = develop_convnet(collection, configure_training(config), workspace, registry, hardware)
     version = registry.register(model.run_id, model.fingerprint)
-    workspace.save_record("convnet_model", model.to_record() | {"version": version.number})
+    workspace.save_record("candidate_model", model.to_record() | {"version": version.number})
     keep_snapshot(workspace, TRAINED, STORED)
     history = registry.read_history(model.run_id)
     return dg.MaterializeResult(
@@ -109,7 +109,7 @@ def convnet_model(config: ConvNetConfig, services: Services) -> Materialized:
 
 
 @dg.asset(
-    deps=[baseline_model, convnet_model, _clips_of(80, 99), tracks],
+    deps=[baseline_model, candidate_model, _clips_of(80, 99), tracks],
     group_name=GROUP,
     owners=OWNERS,
     kinds={"numpy", "mlflow"},
@@ -122,7 +122,12 @@ def evaluation(services: Services) -> Materialized:
     Every encoder on the same clips of the validation and of the test tracks. Where a listening
     study was rated, also how often each orders two results as raters did.
     """
-    from ml.candidacy import LISTENING, evaluate_candidates, rate_candidates
+    from ml.candidacy import (
+        LISTENING,
+        evaluate_candidates,
+        load_candidate,
+        rate_candidates,
+    )
     from search.study.triplets import read_judgements
 
     registry = services.open_registry()
@@ -131,7 +136,7 @@ def evaluation(services: Services) -> Materialized:
         judgements = read_judgements(database)
     agreement = rate_candidates(services.workspace, registry, judgements)
     keep_snapshot(services.workspace, EVALUATED, SEEN)
-    run_id = services.workspace.load_record("convnet_model")["run_id"]
+    run_id = load_candidate(services.workspace)["run_id"]
     return dg.MaterializeResult(
         metadata={
             **_show_evaluation(result),

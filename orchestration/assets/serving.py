@@ -114,6 +114,7 @@ def active_model(services: Services) -> Materialized:
         metadata={
             "version": active,
             "replaced": previous or 0,
+            "search_page": dg.MetadataValue.url(services.environment.search_page),
             **_describe_serving(serving),
             "genres_of_neighbours": show_table(confusion),
             "models": show_table(models),

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from ml.catalog import read_catalog
 from ml.snapshot import (
     EVALUATED,
     INDEXED,
@@ -58,6 +57,7 @@ def measure_drift(services: Services) -> Measurement:
     DatabaseError
         The denylist cannot be read.
     """
+    from ml.catalog import read_catalog
     from search.takedown import denied_tracks
 
     with services.open_database() as database:

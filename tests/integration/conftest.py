@@ -110,7 +110,7 @@ class Home:
     ) -> dg.ExecuteInProcessResult:
         """Run the job, or some assets of it, in this process."""
         selection = [dg.AssetKey(name) for name in assets] if assets else None
-        chosen = assets is None or "convnet_model" in assets
+        chosen = assets is None or "candidate_model" in assets
         with self._environment(), self.database(), self.instance() as instance:
             return defs.resolve_job_def("refresh").execute_in_process(
                 run_config=run_config(**training) if chosen else None,
@@ -146,7 +146,7 @@ class Home:
 def run_config(**training: object) -> dict[str, Any]:
     """Configure a training of seconds."""
     return {
-        "ops": {"convnet_model": {"config": TRAINING | training}},
+        "ops": {"candidate_model": {"config": TRAINING | training}},
         "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
     }
 

@@ -34,7 +34,7 @@ def untrained(home: "Home") -> int:
         "run_id": run.run_id,
         "version": version.number,
     }
-    home.workspace.save_record("convnet_model", record)
+    home.workspace.save_record("candidate_model", record)
     return version.number
 
 

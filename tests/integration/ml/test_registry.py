@@ -141,7 +141,7 @@ def test_register_gives_a_run_one_version(empty: Registry, tmp_path: Path) -> No
 
 
 def test_version_that_is_not_there_is_one_clear_line(empty: Registry) -> None:
-    with pytest.raises(RegistryError, match=r"no version 999 .* materialise `convnet_model`"):
+    with pytest.raises(RegistryError, match=r"no version 999 .* materialise `candidate_model`"):
         empty.find_version(999)
 
 
@@ -189,7 +189,7 @@ def test_password_of_the_store_is_not_shown() -> None:
 
 def test_exported_encoder_is_the_one_that_was_trained(finished: "Home", tmp_path: Path) -> None:
     version = finished.registry().export_production(tmp_path / "new" / "export")
-    record = finished.workspace.load_record("convnet_model")
+    record = finished.workspace.load_record("candidate_model")
     assert version.number == record["version"]
     for name in ("encoder.json", "encoder.safetensors"):
         exported = (tmp_path / "new" / "export" / name).read_bytes()

@@ -104,7 +104,7 @@ def test_added_track_is_found_without_training(home: "Home") -> None:
     first = request.tags["dagster/asset_partition_range_start"]
     assert first == request.tags["dagster/asset_partition_range_end"], "of one bucket"
     reported = respond(home, request)
-    assert not {"convnet_model", "baseline_model", "evaluation"} & set(reported)
+    assert not {"candidate_model", "baseline_model", "evaluation"} & set(reported)
     assert reported["clips"]["new"] == 1
     assert reported["embeddings"]["buckets_embedded"] == 1
     assert reported["index"]["built_now"] is False, "the index is live"
@@ -123,7 +123,7 @@ def test_edited_labels_are_judged_by_and_searchable_at_once(home: "Home") -> Non
     assert request.job_name == "relabel"
     assert "1 relabelled" in request.tags[REASON]
     reported = respond(home, request)
-    assert not {"convnet_model", "baseline_model", "production_model"} & set(reported)
+    assert not {"candidate_model", "baseline_model", "production_model"} & set(reported)
     assert reported["index"]["built_now"] is False
     assert reported["clips"]["new"] == reported["clips"]["changed"] == 0
     assert reported["embeddings"]["buckets_embedded"] == 0

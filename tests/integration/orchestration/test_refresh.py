@@ -5,9 +5,7 @@ import re
 import signal
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +13,7 @@ import dagster as dg
 import numpy as np
 import psycopg
 import pytest
-from numpy.typing import NDArray
 
-from ml.encoders import WEIGHTS_FILE
 from search.index import active_version, list_models
 from search.server import server_url
 from search.similarity import similar_tracks
@@ -29,6 +25,7 @@ from search.study.records import (
     list_items,
     rate_item,
 )
+from tests.integration.orchestration.logs import Run, read_embeddings, read_runs, read_weights
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Home
@@ -41,57 +38,11 @@ CHECKS = {
     "index_recall",
 }
 ASSETS = {
-    *("catalog", "tracks", "clips", "baseline_model", "convnet_model", "evaluation"),
+    *("catalog", "tracks", "clips", "baseline_model", "candidate_model", "evaluation"),
     *("production_model", "embeddings", "index", "active_model"),
 }
 PARTITIONED = {"clips", "embeddings"}
 UNTRAINED: dict[str, Any] = {"epochs": 1, "learning_rate": 1e-9, "steps_per_epoch": 1}
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a run's log says."""
-
-    record: dg.DagsterRun
-    events: list[dg.DagsterEvent]
-
-    @property
-    def materialised(self) -> Counter[str]:
-        """Materialisations of each asset."""
-        found = [e for e in self.events if e.is_step_materialization]
-        return Counter(e.asset_key.to_user_string() for e in found if e.asset_key)
-
-    @property
-    def checks(self) -> dict[str, bool]:
-        """Whether each check that was evaluated passed."""
-        kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION
-        found = [e.asset_check_evaluation_data for e in self.events if e.event_type == kind]
-        return {check.check_name: check.passed for check in found}
-
-    @property
-    def failures(self) -> dict[str, str]:
-        """What each failed step said."""
-        found = [e for e in self.events if e.is_step_failure]
-        return {str(e.step_key): e.step_failure_data.error_display_string for e in found}
-
-    def metadata(self, asset: str) -> dict[str, object]:
-        """Metadata of an asset's last materialisation."""
-        found = [
-            e.step_materialization_data.materialization
-            for e in self.events
-            if e.is_step_materialization
-        ]
-        last = [m for m in found if m.asset_key.to_user_string() == asset][-1]
-        return {name: value.value for name, value in last.metadata.items()}
-
-
-def read_runs(home: "Home") -> list[Run]:
-    """Read the logs of all runs, the latest first."""
-    with home.instance() as instance:
-        return [
-            Run(run, [e.dagster_event for e in instance.all_logs(run.run_id) if e.dagster_event])
-            for run in instance.get_runs()
-        ]
 
 
 def active(home: "Home") -> int | None:
@@ -150,7 +101,7 @@ def test_refresh_materialises_everything_in_one_run(finished: "Home", first: Run
     assert len(read_runs(finished)) == 1
     assert first.record.status == dg.DagsterRunStatus.SUCCESS
     assert first.materialised == {name: 100 if name in PARTITIONED else 1 for name in ASSETS}
-    started = Counter(str(e.step_key) for e in first.events if e.is_step_start)
+    started = first.started
     assert set(started.values()) == {1}, "each asset and check computes once"
     assert len(started) == len(ASSETS) + len(CHECKS)
 
@@ -187,7 +138,7 @@ def test_refresh_shows_what_a_person_judges_a_run_by(first: Run) -> None:
     for split in ("validation", "test"):
         assert all(name in str(evaluation[f"table_1_{split}"]) for name in ("random", "convnet"))
         assert str(evaluation[f"figure_{split}"]).startswith("![figure](data:image/png;base64,")
-    assert first.metadata("convnet_model")["epochs"] == 2
+    assert first.metadata("candidate_model")["epochs"] == 2
     assert first.metadata("index")["recall"] == pytest.approx(1.0, abs=0.02)
     assert first.metadata("embeddings")["buckets_embedded"] == 100
     assert first.metadata("active_model")["version"] == 1
@@ -246,7 +197,7 @@ def test_second_refresh_reuses_everything(repeated: tuple["Home", str]) -> None:
     assert str(latest.metadata("clips")["tracks"]).startswith("39 unchanged, 0 new, 0 changed")
     assert latest.metadata("clips")["decoded_seconds_per_second"] == 0
     assert latest.metadata("baseline_model")["reused"] is True
-    assert latest.metadata("convnet_model")["reused"] is True
+    assert latest.metadata("candidate_model")["reused"] is True
     assert latest.metadata("evaluation")["reused"] is True
     assert "agreement_with_raters" not in earlier[0].metadata("evaluation")
     agreement = str(latest.metadata("evaluation")["agreement_with_raters"]).splitlines()
@@ -335,9 +286,9 @@ def test_killed_refresh_goes_on_to_the_same_end(
 
     assert home.refresh().success
     latest = read_runs(home)[0]
-    assert latest.metadata("convnet_model")["reused"] is True
+    assert latest.metadata("candidate_model")["reused"] is True
     assert 0 < int(str(latest.metadata("embeddings")["buckets_unchanged"])) < 100
-    assert weights(home) == weights(finished)
+    assert read_weights(home) == read_weights(finished)
     expected, found = read_embeddings(finished), read_embeddings(home)
     assert set(found) == set(expected)
     for segment, vector in expected.items():
@@ -374,21 +325,6 @@ def count_buckets(home: "Home") -> int:
     with psycopg.connect(server_url(home.root / "postgres")) as connection:
         row = connection.execute("SELECT count(*) FROM bucket_loads").fetchone()
     return int(row[0]) if row else 0
-
-
-def read_embeddings(home: "Home", version: int = 1) -> dict[tuple[str, int], NDArray[np.float32]]:
-    """Read a version's vectors by track and start."""
-    statement = "SELECT track_id, start_ms, embedding FROM embeddings WHERE model_version = %s"
-    with home.database() as database, database.transaction() as connection:
-        rows = connection.execute(statement, (version,)).fetchall()
-    return {(track_id, start): vector.to_numpy() for track_id, start, vector in rows}
-
-
-def weights(home: "Home") -> bytes:
-    """Read the weights of version 1."""
-    registry = home.registry()
-    with registry.encoder_folder(registry.find_version(1)) as folder:
-        return (folder / WEIGHTS_FILE).read_bytes()
 
 
 def list_processes(home: "Home") -> list[str]:

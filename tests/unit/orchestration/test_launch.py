@@ -82,3 +82,12 @@ def test_instance_is_made_where_the_environment_says(
     with dg.DagsterInstance.get() as instance:
         assert instance.root_directory == str(folder)
         assert not instance.telemetry_enabled
+
+
+def test_settings_of_a_team_are_left_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    assert prepare_instance(Environment()) == tmp_path
+    assert (tmp_path / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"

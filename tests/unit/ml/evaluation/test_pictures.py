@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.container import BarContainer
 
 from ml.evaluation.contest import CategoryRow
 from ml.evaluation.pictures import MOST_CATEGORIES, map_tracks, plot_categories, plot_map
@@ -34,6 +35,8 @@ def test_categories_are_drawn_for_each_encoder(categories: int) -> None:
             category=f"{annotation} {number}",
             average_precision=0.5,
             chance=0.2,
+            low=0.4,
+            high=0.7,
         )
         for annotation in ("genre", "mood")
         for encoder in ("random", "convnet")
@@ -43,12 +46,22 @@ def test_categories_are_drawn_for_each_encoder(categories: int) -> None:
     assert [panel.get_title() for panel in panels] == ["genre", "mood"]
     for panel in panels:
         assert len(panel.get_xticklabels()) == min(categories, MOST_CATEGORIES)
-        dots = [np.asarray(found.get_offsets()) for found in panel.collections][:2]
-        assert [len(offsets) for offsets in dots] == [min(categories, MOST_CATEGORIES)] * 2
+        bars = [found for found in panel.containers if isinstance(found, BarContainer)]
+        assert [len(bar) for bar in bars] == [min(categories, MOST_CATEGORIES)] * 2
+        for bar in bars:
+            assert bar.errorbar
+            (_, _, (lines,)) = bar.errorbar
+            np.testing.assert_allclose(lines.get_segments()[0][:, 1], [0.4, 0.7])
 
 
 def test_one_annotation_alone_is_drawn_alone() -> None:
     row = CategoryRow(
-        encoder="a", annotation="genre", category="x", average_precision=1.0, chance=0.5
+        encoder="a",
+        annotation="genre",
+        category="x",
+        average_precision=1.0,
+        chance=0.5,
+        low=float("nan"),  # as without resamples
+        high=float("nan"),
     )
     assert [panel.get_title() for panel in plot_categories([row]).axes] == ["genre"]

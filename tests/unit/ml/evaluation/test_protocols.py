@@ -110,6 +110,14 @@ def test_pair_protocols_equal_a_loop_over_all_pairs(protocol: str, annotation: s
     assert score.n == len(scores)
 
 
+def test_genres_have_intervals_of_their_own_and_single_tracks_none() -> None:
+    labels = catalogue()
+    scores = by_name(evaluate(embed(labels), labels, dataclasses.replace(SMALL, resamples=200)))
+    for category in scores["paper", "genre"].categories:
+        assert category.low < category.average_precision < category.high
+    assert all(np.isnan(category.low) for category in scores["paper", "track"].categories)
+
+
 @pytest.mark.parametrize("annotation", ["genre", "mood", "track"])
 def test_full_protocol_equals_a_loop_over_all_queries(annotation: str) -> None:
     labels = catalogue()
