@@ -150,7 +150,7 @@ def rate_candidates(
 @contextmanager
 def open_encoders(workspace: Workspace, registry: Registry) -> Iterator[dict[str, Encoder]]:
     """Load what is compared: random, baseline, the candidate, and production if it is another."""
-    candidate = workspace.load_record("convnet_model")
+    candidate = load_candidate(workspace)
     encoders: dict[str, Encoder] = {
         RANDOM: RandomEncoder(),
         BASELINE: load_encoder(Path(workspace.load_record("baseline_model")["folder"])),

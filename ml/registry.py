@@ -133,6 +133,7 @@ class Registry:
         with (folder / "initialise.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
+                _make_database(tracking_uri)
                 self._client = MlflowClient(tracking_uri, tracking_uri)
                 self._experiment_id = self._find_experiment(tracking_uri, folder)
             except (MlflowException, SQLAlchemyError) as error:
@@ -386,6 +387,22 @@ class Registry:
     def _require_model(self) -> None:
         if not self._client.search_registered_models(f"name='{MODEL_NAME}'"):
             self._client.create_registered_model(MODEL_NAME)
+
+
+def _make_database(tracking_uri: str) -> None:
+    """Make a local database beside its place: MLflow cannot go on with one that is half made."""
+    if not tracking_uri.startswith("sqlite:///"):
+        return
+    place = Path(tracking_uri.removeprefix("sqlite:///"))
+    if place.exists():
+        return
+    draft = place.with_name(f"{place.name}.draft")
+    for left in place.parent.glob(
+        f"{draft.name}*"
+    ):  # by a process that was killed
+        left.unlink()
+    MlflowClient(f"sqlite:///{draft}").search_experiments()
+    draft.replace(place)
 
 
 def _without_password(uri: str) -> str:

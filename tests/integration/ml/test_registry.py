@@ -1,8 +1,10 @@
 """Experiments and the model registry on a real MLflow, its store an SQLite file."""
 
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +66,17 @@ def test_fresh_store_is_initialised_by_four_processes_at_once(tmp_path: Path) ->
     assert [process.returncode for process in processes] == [0] * 4, errors
     registry = connect(tmp_path)
     assert all(registry.find_run(str(number)) for number in range(4))
+
+
+def test_store_whose_making_was_killed_is_made_anew(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", INITIALISE, str(tmp_path), "0"])
+    while not any(path.stat().st_size for path in tmp_path.glob("mlflow.db*")):
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert connect(tmp_path).find_run("0") is None
+    assert [path.name for path in tmp_path.glob("mlflow.db*")] == ["mlflow.db"]
 
 
 def test_run_keeps_params_metrics_tables_and_figures(empty: Registry) -> None:
