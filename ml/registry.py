@@ -397,9 +397,7 @@ def _make_database(tracking_uri: str) -> None:
     if place.exists():
         return
     draft = place.with_name(f"{place.name}.draft")
-    for left in place.parent.glob(
-        f"{draft.name}*"
-    ):  # by a process that was killed
+    for left in place.parent.glob(f"{draft.name}*"):  # by a process that was killed
         left.unlink()
     MlflowClient(f"sqlite:///{draft}").search_experiments()
     draft.replace(place)
