@@ -1,4 +1,4 @@
-"""A training that is killed, again and again, ends as one that is not, in MLflow too."""
+"""A training that is killed ends as one that is not, in MLflow too."""
 
 import json
 import os
@@ -97,8 +97,7 @@ def test_killed_training_ends_as_an_undisturbed_one(
 ) -> None:
     expected = Path(undisturbed[1]["folder"])
     root = tmp_path / "killed"
-    for _ in range(2):
-        kill_after_checkpoint(root, audio)
+    kill_after_checkpoint(root, audio)
     record = finish(start(root, audio))
     folder = Path(record["folder"])
     for name in (WEIGHTS_FILE, DESCRIPTION_FILE):
@@ -108,14 +107,14 @@ def test_killed_training_ends_as_an_undisturbed_one(
     registry = Registry(f"sqlite:///{root}/mlflow.db", root)
     client = registry._client
     runs = client.search_runs(["1"], order_by=["attributes.start_time"])
-    assert [run.info.status for run in runs] == ["KILLED", "KILLED", "FINISHED"]
+    assert [run.info.status for run in runs] == ["KILLED", "FINISHED"]
     assert runs[-1].info.run_id == record["run_id"]
     history = registry.read_history(record["run_id"])
     assert history.index.tolist() == list(range(5)), "those before the interruptions included"
     measured = {"loss", "loss/mood", "active/mood", "learning_rate", "clips_per_second"}
     assert measured | {"validation/map"} <= set(history)
     assert history.notna().all().all()
-    assert int(runs[-1].data.tags["resumed_after_epochs"]) >= 2
+    assert int(runs[-1].data.tags["resumed_after_epochs"]) >= 1
 
 
 def test_run_keeps_what_it_ran_on_and_with(undisturbed: tuple[Path, dict[str, str]]) -> None:

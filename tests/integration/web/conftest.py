@@ -62,6 +62,11 @@ class Site:
         return self.ask("POST", "/searches", files={"file": ("music", content)}, data=fields)
 
     @property
+    def spooled(self) -> list[Path]:
+        """What it keeps in its temporary folder, but for the socket of its server of forks."""
+        return [path for path in self.spool.iterdir() if not path.name.startswith("pymp-")]
+
+    @property
     def ids(self) -> list[str]:
         """Ids of the served tracks."""
         found = self.ask("GET", "/tracks?limit=100").json()["tracks"]
