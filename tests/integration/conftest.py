@@ -218,17 +218,13 @@ def training_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def finished(
-    tmp_path_factory: pytest.TempPathFactory, catalogue_file: Path, training_file: str
-) -> Home:
-    """Run the whole job once by Dagster's own command. Tests that change it use a copy."""
+def finished(tmp_path_factory: pytest.TempPathFactory, catalogue_file: Path) -> Home:
+    """Run the whole job once, in this process. Tests that change it use a copy."""
 
     def run(folder: Path) -> None:
         home = Home(folder / "data", catalogue_file)
         home.prepare()
-        job = ("-m", "orchestration.definitions", "-j", "refresh")
-        done = home.run("dagster", "job", "execute", *job, "-c", training_file)
-        assert done.returncode == 0, done.stdout
+        assert home.refresh().success
 
     whole = Home(make_once(tmp_path_factory, "finished", run) / "data", catalogue_file)
     return whole.copy(tmp_path_factory.mktemp("finished") / "data")
