@@ -6,7 +6,7 @@ people read the same figures, and an unchanged one is not computed again.
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ml.collection import Collection
+from ml.development import Model
 from ml.encoders import Encoder, RandomEncoder, load_encoder
 from ml.evaluation.comparison import fingerprint_comparison
 from ml.evaluation.contest import CategoryRow, Contest, DifferenceRow, hold_contest
@@ -71,6 +72,19 @@ class Evaluation:
     reused: bool
 
 
+def keep_candidate(workspace: Workspace, registry: Registry, model: Model) -> ModelVersion:
+    """Register a trained model, and keep it as the candidate.
+
+    Returns
+    -------
+    ModelVersion
+        Its version; the one that it had already if it was registered before.
+    """
+    version = registry.register(model.run_id, model.fingerprint)
+    workspace.save_record(RECORD, model.to_record() | {"version": version.number})
+    return version
+
+
 def load_candidate(workspace: Workspace) -> dict[str, Any]:
     """Read which model is the candidate, also where it was trained under the asset's former name.
 
@@ -107,7 +121,7 @@ def evaluate_candidates(workspace: Workspace, registry: Registry) -> Evaluation:
     known = _find_evaluation(workspace, fingerprint, candidate["version"], production)
     if known:
         return known
-    with open_encoders(workspace, registry) as encoders:
+    with open_encoders(registry, baseline, candidate, production) as encoders:
         contests = {
             split: hold_contest(encoders, CANDIDATE, judged.of(split), SETTINGS) for split in SPLITS
         }
@@ -143,21 +157,27 @@ def rate_candidates(
     if triplets.empty:
         return []
     collection = Collection.load(workspace.store, workspace.load_table("tracks"))
-    with open_encoders(workspace, registry) as encoders:
+    candidate, baseline = load_candidate(workspace), workspace.load_record("baseline_model")
+    production = _production_beside(registry, candidate["version"])
+    with open_encoders(registry, baseline, candidate, production) as encoders:
         return rate_encoders(encoders, collection, triplets)
 
 
 @contextmanager
-def open_encoders(workspace: Workspace, registry: Registry) -> Iterator[dict[str, Encoder]]:
+def open_encoders(
+    registry: Registry,
+    baseline: Mapping[str, Any],
+    candidate: Mapping[str, Any],
+    production: ModelVersion | None,
+) -> Iterator[dict[str, Encoder]]:
     """Load what is compared: random, baseline, the candidate, and production if it is another."""
-    candidate = load_candidate(workspace)
     encoders: dict[str, Encoder] = {
         RANDOM: RandomEncoder(),
-        BASELINE: load_encoder(Path(workspace.load_record("baseline_model")["folder"])),
+        BASELINE: load_encoder(Path(baseline["folder"])),
         CANDIDATE: load_encoder(Path(candidate["folder"])),
     }
     with ExitStack() as stack:
-        if production := _production_beside(registry, candidate["version"]):
+        if production:
             folder = stack.enter_context(registry.encoder_folder(production))
             encoders[PRODUCTION] = load_encoder(folder)
         yield encoders

@@ -62,12 +62,13 @@ def choose_best(
     context: dg.OpExecutionContext, services: Services, asked: Asked, done: list[int]
 ) -> None:
     """Make the best model the candidate, and show every trial."""
+    from ml.candidacy import keep_candidate
+
     sweep = _open(asked, services)
     context.log.info("%d trials were run now, %d in all", len(done), len(sweep.trials))
     registry, workspace = services.open_registry(), services.workspace
     model = sweep.find_best()
-    version = registry.register(model.run_id, model.fingerprint)
-    workspace.save_record("candidate_model", model.to_record() | {"version": version.number})
+    version = keep_candidate(workspace, registry, model)
     keep_snapshot(workspace, TRAINED, STORED)
     trials = pd.DataFrame(
         [

@@ -83,6 +83,7 @@ def candidate_model(config: ConvNetConfig, services: Services) -> Materialized:
     Selected by validation mAP; the test split is not opened. The same clips, labels and settings
     give the same model, so an unchanged one is found instead of trained.
     """
+    from ml.candidacy import keep_candidate
     from ml.collection import Collection
     from ml.development import develop_convnet
     from ml.training.hardware import Hardware
@@ -92,8 +93,7 @@ def candidate_model(config: ConvNetConfig, services: Services) -> Materialized:
     collection = Collection.load(workspace.store, workspace.load_table("tracks"))
     hardware = Hardware(devices=config.devices)
     model = develop_convnet(collection, configure_training(config), workspace, registry, hardware)
-    version = registry.register(model.run_id, model.fingerprint)
-    workspace.save_record("candidate_model", model.to_record() | {"version": version.number})
+    version = keep_candidate(workspace, registry, model)
     keep_snapshot(workspace, TRAINED, STORED)
     history = registry.read_history(model.run_id)
     return dg.MaterializeResult(
