@@ -22,7 +22,8 @@ $(SETUP): requirements.lock pyproject.toml
 	@echo "Setting up .venv (about 6 GB, a minute or two) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	@# Compiled once here: else each of the many processes that start compiles anew what it imports.
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 

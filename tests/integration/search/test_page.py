@@ -214,14 +214,18 @@ def test_role_of_the_page_asks_all_of_it_and_changes_nothing(
             connection.execute(f"DROP ROLE {name}")
 
 
-def test_pool_survives_a_broken_connection(served: Database) -> None:
+def test_pool_survives_broken_connections(served: Database) -> None:
     pool = PooledDatabase(served.url)
-    with pool.transaction() as connection:
-        first = connection.info.backend_pid
-    with pool.transaction() as connection:
-        assert connection.info.backend_pid == first
+    # It may open a second one while the first is on its way, and no more than that.
+    first = {ask_for_backend(pool) for _ in range(20)}
+    assert len(first) <= 2
     with psycopg.connect(served.url, autocommit=True) as other:
-        other.execute("SELECT pg_terminate_backend(%s)", (first,))
-    with pool.transaction() as connection:
-        assert connection.info.backend_pid != first
+        for backend in first:
+            other.execute("SELECT pg_terminate_backend(%s)", (backend,))
+    assert ask_for_backend(pool) not in first
     pool.close()
+
+
+def ask_for_backend(pool: PooledDatabase) -> int:
+    with pool.transaction() as connection:
+        return connection.info.backend_pid
