@@ -14,6 +14,7 @@ from orchestration.freshness import WEEKLY
 from orchestration.metadata import Materialized, describe_columns, show_table
 from orchestration.partitions import BUCKETS, selected_buckets
 from orchestration.resources import Services
+from orchestration.settings import preset
 
 GROUP = "catalogue"
 OWNERS = ["team:data"]
@@ -113,6 +114,7 @@ def split_proportions(services: Services) -> dg.AssetCheckResult:
     )
 
 
+@preset("clips")
 class ClipsConfig(dg.Config):
     """What a run over the clips may do about tracks that have left the manifest."""
 

@@ -13,6 +13,7 @@ from orchestration.failures import explain_failures
 from orchestration.metadata import Materialized, show_figure, show_table
 from orchestration.partitions import BUCKETS
 from orchestration.resources import Services
+from orchestration.settings import preset
 
 if TYPE_CHECKING:  # torch takes seconds to import, and only the steps that use it should pay
     from ml.candidacy import Evaluation
@@ -28,6 +29,7 @@ def _clips_of(first: int, last: int) -> dg.AssetDep:
     return dg.AssetDep(clips, partition_mapping=dg.SpecificPartitionsPartitionMapping(keys))
 
 
+@preset("candidate_model")
 class ConvNetConfig(dg.Config):
     """Hyperparameters of the ConvNet that are worth changing from run to run."""
 

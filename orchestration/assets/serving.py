@@ -13,6 +13,7 @@ from orchestration.freshness import WEEKLY
 from orchestration.metadata import Materialized, show_table
 from orchestration.partitions import BUCKETS, selected_buckets
 from orchestration.resources import Services
+from orchestration.settings import preset
 
 if TYPE_CHECKING:  # psycopg is for the steps that use it
     from search.overview import Serving
@@ -21,6 +22,7 @@ GROUP = "serving"
 OWNERS = ["team:data"]
 
 
+@preset("embeddings")
 class WindowConfig(dg.Config):
     """Where the windows of a track lie; a change embeds everything anew."""
 

@@ -1,4 +1,4 @@
-"""A team's real daemon and webservers: a catalogue that grows, a run that is killed."""
+"""A team's real daemon and webservers: a catalogue that grows, a killed run, a worse candidate."""
 
 import csv
 import json
@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import dagster as dg
@@ -14,20 +15,25 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
+import yaml
 
 from cli.readiness import ask_dagster
 from cli.watching import watch_catalogue
 from orchestration.partitions import EVERY_BUCKET
+from search.index import active_version
+from search.similarity import similar_tracks
 from tests.integration.conftest import Home, run_config, synthesise
 from tests.integration.orchestration.team import Team, wait_until, working
 
 ADDED = 5  # to 39: more than a tenth
-SETTINGS = run_config(epochs=8)
+SETTINGS = {"ops": run_config(epochs=8)["ops"]}
+WORSE = run_config(epochs=1, learning_rate=1e-9, steps_per_epoch=1)
 LAUNCH = """mutation {{ launchRun(executionParams: {{ mode: "default", runConfigData: {config},
   executionMetadata: {{ tags: [{tags}] }},
   selector: {{ repositoryName: "__repository__", repositoryLocationName: "soundalike",
               jobName: "refresh" }} }})
   {{ __typename ... on LaunchRunSuccess {{ run {{ runId }} }}
+     ... on RunConfigValidationInvalid {{ errors {{ message }} }}
      ... on PythonError {{ message }} ... on UnauthorizedError {{ message }} }} }}"""
 
 
@@ -50,9 +56,12 @@ def team(finished: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
 
 
 def launch(port: int, config: dict[str, Any]) -> dict[str, Any]:
-    """Launch `refresh` as the page does: by its tags, with a configuration."""
+    """Launch `refresh` as the page does: by its tags, with a configuration in YAML.
+
+    JSON would not do: in YAML, a number like 1e-09 is a text.
+    """
     tags = ", ".join(f'{{ key: "{key}", value: "{value}" }}' for key, value in EVERY_BUCKET.items())
-    query = LAUNCH.format(config=json.dumps(json.dumps(config)), tags=tags)
+    query = LAUNCH.format(config=json.dumps(yaml.safe_dump(config)), tags=tags)
     answer: dict[str, Any] = ask_dagster(port, query)["launchRun"]
     return answer
 
@@ -73,6 +82,13 @@ def find_worker(team: Team, run: dg.DagsterRun) -> psutil.Process:
     return psutil.Process(int(found.group(1)))
 
 
+def failures(team: Team, run: dg.DagsterRun) -> dict[str, str]:
+    """Read what each failed step of a run said."""
+    entries = team.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    events = [entry.get_dagster_event() for entry in entries]
+    return {str(e.step_key): e.step_failure_data.error_display_string for e in events}
+
+
 def test_deployment_is_healthy_by_its_own_checks(team: Team) -> None:
     checks = [team.start_check(service) for service in ("code", "daemon")]
     assert [check.wait(120) for check in checks] == [0, 0]
@@ -81,12 +97,12 @@ def test_deployment_is_healthy_by_its_own_checks(team: Team) -> None:
 
 
 def test_page_for_looking_launches_nothing(team: Team) -> None:
-    refused = launch(team.ports["readonly"], SETTINGS)
+    refused = launch(team.ports["readonly"], WORSE)
     assert refused["__typename"] == "UnauthorizedError", refused
     assert team.refreshes() == []
 
 
-def test_catalogue_that_has_grown_is_refreshed_and_a_killed_run_is_repeated(team: Team) -> None:
+def test_catalogue_that_has_grown_is_refreshed_through_a_killed_run(team: Team) -> None:
     watch_catalogue(team.ports["webserver"])
     wait_until(team.refreshes, "the sensor has seen the new tracks")
     (run,) = team.refreshes()
@@ -102,3 +118,33 @@ def test_catalogue_that_has_grown_is_refreshed_and_a_killed_run_is_repeated(team
     repeated, killed = team.refreshes()
     assert repeated.parent_run_id == killed.run_id == run.run_id
     assert killed.status == dg.DagsterRunStatus.FAILURE
+    worse = launch(team.ports["webserver"], WORSE)  # waits for the other to end
+    assert worse["__typename"] == "LaunchRunSuccess", worse
+    wait_until(lambda: all(run.is_finished for run in team.refreshes()), "both have ended")
+    _, repeated, _ = team.refreshes()
+    assert repeated.status == dg.DagsterRunStatus.SUCCESS, failures(team, repeated)
+    assert not {"catalog", "tracks", "clips"} & started(team, repeated), "it went on from there"
+    version = team.home.registry().find_version(2)
+    params = team.home.registry()._client.get_run(version.run_id).data.params
+    assert params["epochs"] == "8", "as REFRESH_CONFIG says"
+    with team.home.database() as database:
+        assert active_version(database) == 2
+        assert {n.model_version for n in similar_tracks(database, "new_0", 3)} == {2}
+
+
+def test_worse_candidate_is_refused_and_production_still_answers(team: Team) -> None:
+    worse, *_ = team.refreshes()
+    assert worse.status == dg.DagsterRunStatus.FAILURE
+    assert set(failures(team, worse)) == {"evaluation_map_gate"}
+    production = team.home.registry().find_production()
+    assert production
+    assert production.number == 2
+    with team.home.database() as database:
+        assert {n.model_version for n in similar_tracks(database, "new_0", 3)} == {2}
+
+
+def test_refreshes_never_overlap(team: Team) -> None:
+    records = team.instance.get_run_records(dg.RunsFilter(job_name="refresh"))
+    spans = sorted((record.start_time or 0.0, record.end_time or 0.0) for record in records)
+    assert len(spans) == 3, "the killed one, its repetition and the worse one"
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
