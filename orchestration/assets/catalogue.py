@@ -9,9 +9,10 @@ from ml.clip_settings import ClipSettings
 from ml.snapshot import SEEN, compare_snapshots, keep_stored, take_snapshot
 from ml.splits import N_BUCKETS, SPLITS, count_splits, split_tracks
 from ml.workspace import Workspace
+from orchestration.columns import describe_columns
 from orchestration.failures import explain_failures
 from orchestration.freshness import WEEKLY
-from orchestration.metadata import Materialized, describe_columns, show_table
+from orchestration.metadata import Materialized, show_table
 from orchestration.partitions import BUCKETS, selected_buckets
 from orchestration.resources import Services
 from orchestration.settings import preset
