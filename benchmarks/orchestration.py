@@ -111,8 +111,10 @@ class Workshop:
 
     def write_music(self, tracks: int, seconds: float | None) -> None:
         """Make the tracks, and those that are to be added: each way adds some in two cases."""
-        lengths = {"min_seconds": seconds, "max_seconds": seconds} if seconds else {}
-        settings = SampleSettings(n_tracks=tracks + 4 * self.added, bad_rows=False, **lengths)
+        demo = SampleSettings()
+        shortest, longest = seconds or demo.min_seconds, seconds or demo.max_seconds
+        count = tracks + 4 * self.added
+        settings = SampleSettings(count, demo.seed, shortest, longest, bad_rows=False)
         write_samples(self.manifest.parent, settings)
 
     def write_manifest(self, tracks: int) -> None:
