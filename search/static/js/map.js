@@ -5,7 +5,6 @@ import { button, element } from "./dom.js";
 import { createScene } from "./map_scene.js";
 import { announce, problemLine, toast } from "./notices.js";
 import { audition, playing, toggle } from "./player.js";
-import { findLoudest } from "./region.js";
 import { found, query } from "./searching.js";
 import { createStore } from "./store.js";
 
@@ -186,19 +185,20 @@ export function createMap(root, onSearch) {
   return { open, repaint: paint };
 }
 
-/** Play a track from where it is loudest. */
+/** Play a track's excerpt. */
 async function listen(track) {
   const key = `map:${track.track_id}`;
   if (playing.value.clips.b?.key === key) return playing.value.playing || toggle();
   try {
-    const { peaks, duration_ms: durationMs, loudness_lufs: lufs } = await getPeaks(track.track_id);
+    const { excerpt } = await getPeaks(track.track_id);
     audition({
-      ...findLoudest(peaks, durationMs),
+      startMs: excerpt.start_ms,
+      endMs: excerpt.end_ms,
+      lufs: excerpt.loudness_lufs,
       key,
       url: audioUrl(track.track_id),
       title: track.title,
       artist: track.artist,
-      lufs,
     });
   } catch (problem) {
     toast(problem.message);
