@@ -36,7 +36,8 @@ def report_study(results: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
     Returns
     -------
     dict
-        `systems` (mean opinion, n, 95 % interval), `paired`, `agreement`, `raters`, `paper_mos`.
+        `systems` (mean opinion, n, 95 % interval or None), `paired`, `agreement`, `raters`,
+        `paper_mos`.
     """
     found = results[results["planted"].isna()].assign(query=name_queries(results))
     rated = found.explode("systems").rename(columns={"systems": "system"})
@@ -93,7 +94,7 @@ def measure_agreement(results: pd.DataFrame) -> dict[str, Any]:
 
 
 def _score(rated: pd.DataFrame, system: str, seed: int) -> dict[str, Any]:
-    low, high = rater_interval(rated.assign(value=rated["rating"]), seed)
+    low, high = _interval(rated.assign(value=rated["rating"]), seed)
     mos = float(rated["rating"].mean())
     return {"system": system, "mos": mos, "n": len(rated), "low": low, "high": high}
 
@@ -106,8 +107,15 @@ def _compare(rated: pd.DataFrame, one: str, other: str, seed: int) -> dict[str, 
     if paired.empty:
         return answer | {"difference": None, "low": None, "high": None}
     values = (paired[one] - paired[other]).rename("value").reset_index()
-    low, high = rater_interval(values, seed)
+    low, high = _interval(values, seed)
     return answer | {"difference": float(values["value"].mean()), "low": low, "high": high}
+
+
+def _interval(rated: pd.DataFrame, seed: int) -> tuple[float | None, float | None]:
+    """Give no interval for one rater's one query: there is nothing to resample."""
+    if len(rated[["rater", "query"]].drop_duplicates()) < 2:
+        return None, None
+    return rater_interval(rated, seed)
 
 
 def _judge(rated: pd.DataFrame, rater: str) -> dict[str, Any]:

@@ -135,7 +135,7 @@ export function createMap(root, onSearch) {
 
   function press({ key, shiftKey }) {
     const way = WAYS[key];
-    const [x, y] = [canvas.clientWidth / 2, canvas.clientHeight / 2];
+    const [x, y] = state.at >= 0 ? scene.place(state.at) : middle();
     if (way && shiftKey) scene.pan(-KEY_STEP * way[0], -KEY_STEP * way[1]);
     else if (way) walk(way);
     else if (key === "+" || key === "=") scene.zoomAt(x, y, 1.4);
@@ -147,11 +147,10 @@ export function createMap(root, onSearch) {
     return true;
   }
 
+  const middle = () => [canvas.clientWidth / 2, canvas.clientHeight / 2];
+
   function walk(way) {
-    const from =
-      state.at >= 0
-        ? state.at
-        : scene.findNearest(canvas.clientWidth / 2, canvas.clientHeight / 2, 1e6);
+    const from = state.at >= 0 ? state.at : scene.findNearest(...middle(), 1e6);
     const next = state.at >= 0 ? scene.findTowards(from, way) : from;
     scene.show(next);
     point(next, { speak: true });
@@ -171,7 +170,7 @@ export function createMap(root, onSearch) {
 
   function createTools() {
     const zoom = (factor) => () =>
-      scene && (scene.zoomAt(canvas.clientWidth / 2, canvas.clientHeight / 2, factor), paint());
+      scene && (scene.zoomAt(...middle(), factor), paint());
     return element(
       "div.map-tools",
       {},

@@ -79,8 +79,10 @@ def test_item_of_two_systems_counts_for_both() -> None:
         rate("ann", "q", "t", 6, ("production", "random")),
         rate("ann", "q", "u", 2, ("random",)),
     ]
-    scores = {row["system"]: row["mos"] for row in report_study(pd.DataFrame(rows))["systems"]}
-    assert scores == {"production": 6, "random": 4}
+    found = report_study(pd.DataFrame(rows))
+    assert {row["system"]: row["mos"] for row in found["systems"]} == {"production": 6, "random": 4}
+    # One rater's one query tells nothing of what others would say.
+    assert {row["low"] for row in (*found["systems"], *found["paired"])} == {None}
 
 
 def test_interval_covers_the_truth_as_often_as_it_says() -> None:
