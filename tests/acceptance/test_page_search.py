@@ -25,7 +25,8 @@ DROP = f"""([name, encoded]) => {{
 }}"""
 PASTE = f"""([name, encoded]) => {{
     {TAKE}
-    document.body.dispatchEvent(new ClipboardEvent("paste", {{clipboardData: data, bubbles: true}}));
+    const event = new ClipboardEvent("paste", {{clipboardData: data, bubbles: true}});
+    document.body.dispatchEvent(event);
 }}"""
 REGION = """() => {
     const shadow = document.querySelector(".surface > div").shadowRoot;
