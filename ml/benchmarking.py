@@ -73,7 +73,9 @@ def evaluate_catalog(
 
 
 def collect_catalog(manifest: str, root: Path) -> Collection:
-    """Decode a catalogue, or find it decoded, and collect the clips of all its tracks.
+    """Decode a catalogue, or find it decoded, and collect the clips of its tracks.
+
+    Tracks that were taken down are left out, whichever catalogue has them.
 
     Parameters
     ----------
@@ -87,9 +89,9 @@ def collect_catalog(manifest: str, root: Path) -> Collection:
     Collection
     """
     name = hashlib.sha256(str(Path(manifest).resolve()).encode()).hexdigest()[:16]
-    store = Workspace(root / "evaluated" / name).store
-    tracks = label_splits(read_catalog(manifest).tracks)
-    extract_clips(tracks, store, range(N_BUCKETS))
+    store, denied = Workspace(root / "evaluated" / name).store, Workspace(root).denied_tracks
+    tracks = label_splits(read_catalog(manifest, denied()).tracks)
+    extract_clips(tracks, store, range(N_BUCKETS), denied=denied)
     return Collection.load(store, tracks)
 
 

@@ -12,6 +12,7 @@ from orchestration.failures import explain_failures
 from orchestration.freshness import WEEKLY
 from orchestration.metadata import Materialized, show_table
 from orchestration.partitions import BUCKETS, selected_buckets
+from orchestration.queue import PIPELINE_POOL
 from orchestration.resources import Services
 
 if TYPE_CHECKING:  # psycopg is for the steps that use it
@@ -36,6 +37,7 @@ class WindowConfig(dg.Config):
     owners=OWNERS,
     kinds={"pytorch", "postgres"},
     code_version="1",
+    pool=PIPELINE_POOL,
 )
 @explain_failures
 def embeddings(
@@ -67,7 +69,14 @@ def embeddings(
     )
 
 
-@dg.asset(deps=[embeddings], group_name=GROUP, owners=OWNERS, kinds={"postgres"}, code_version="1")
+@dg.asset(
+    deps=[embeddings],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres"},
+    code_version="1",
+    pool=PIPELINE_POOL,
+)
 @explain_failures
 def index(services: Services) -> Materialized:
     """The HNSW index over the production version's embeddings, its recall measured."""
@@ -98,6 +107,7 @@ def index_recall(services: Services) -> dg.AssetCheckResult:
     owners=OWNERS,
     kinds={"postgres"},
     code_version="1",
+    pool=PIPELINE_POOL,
     freshness_policy=WEEKLY,
 )
 @explain_failures

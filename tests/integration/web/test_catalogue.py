@@ -98,7 +98,7 @@ def test_taken_down_track_is_gone_at_once(site: "Site") -> None:
     track_id = site.ids[7]
     wanted = {"track_id": site.ids[0], "start_ms": 0, "k": 50}
     with site.home.database() as database:
-        take_down(database, site.home.registry(), site.home.workspace, track_id, "test")
+        take_down(database, site.home.registry, site.home.workspace, track_id, "test")
         try:
             for address in ("", "/audio", "/peaks"):
                 assert site.ask("GET", f"/tracks/{track_id}{address}").status_code == 404
@@ -109,7 +109,7 @@ def test_taken_down_track_is_gone_at_once(site: "Site") -> None:
             refused = site.ask("POST", "/searches", json={"track_id": track_id})
             assert refused.status_code == 404
         finally:
-            lift_takedown(database, track_id)
+            lift_takedown(database, site.home.workspace, track_id)
 
 
 def test_server_is_ready_once_uploads_are_warm(site: "Site") -> None:
