@@ -206,7 +206,8 @@ def test_training_is_over_after_its_epochs_or_its_patience(
     tiny_training: TrainingSettings, maps: list[float], over: bool
 ) -> None:
     settings = replace(tiny_training, epochs=5, patience=2)
-    assert is_over([{MONITOR: value} for value in maps], settings) == over
+    history = [{MONITOR: value, "triplets/genre": 1.0} for value in maps]
+    assert is_over(history, settings) == over
 
 
 def test_progress_is_told_within_a_long_epoch(
@@ -231,9 +232,34 @@ def test_global_generator_is_left_alone(
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_epoch_without_any_triplet_is_refused() -> None:
-    with pytest.raises(TrainingError, match="No triplet was found"):
-        summarise({"loss": 0.0, "triplets/genre": 0.0, "clips": 1.0}, 1, 1.0)
+def test_term_without_a_pair_in_a_whole_epoch_is_refused_by_name() -> None:
+    sums = {"loss": 3.0, "clips": 1.0}
+    sums |= {"triplets/genre": 9.0, "pairs/genre": 9.0, "triplets/mood": 0.0, "pairs/mood": 0.0}
+    with pytest.raises(TrainingError, match=r"for mood: .*`without: \[mood\]`"):
+        summarise(sums, 1, 1.0)
+    summarise(sums | {"pairs/mood": 1.0}, 1, 1.0)
+
+
+def test_training_stops_with_its_best_once_every_triplet_is_satisfied(
+    collection: Collection, tiny_training: TrainingSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An epoch without triplets comes when the margin is kept everywhere; here, from the second on.
+    def satisfy(sums: Mapping[str, float], steps: int, seconds: float) -> dict[str, float]:
+        done.append(steps)
+        kept = {name: 0.0 if "triplets/" in name else value for name, value in sums.items()}
+        return summarise(kept if len(done) >= first else sums, steps, seconds)
+
+    done: list[int] = []
+    monkeypatch.setattr("ml.training.validation.summarise", satisfy)
+    settings, first = replace(tiny_training, epochs=9, patience=9), 2
+    encoder, epochs = train(collection, settings)
+    assert len(epochs) == 2
+    best = max(metrics[MONITOR] for metrics in epochs)
+    kept = validate(encoder.network, collection.of("validation"))[MONITOR]
+    assert kept == pytest.approx(best, abs=1e-4)
+    done, first = [], 1
+    with pytest.raises(TrainingError, match="nothing was learned"):
+        train(collection, settings)
 
 
 def test_threads_are_limited_within_the_block_only() -> None:
