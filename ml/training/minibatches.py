@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from ml.audio import Float32, to_float
 from ml.collection import Collection, encode_labels
 from ml.effects.chain import EffectSettings, context_samples, draw_parameters
+from ml.errors import TrainingError
 from ml.spectrogram import SpectrogramSettings
 from ml.training.rendering import Domain, Draw, Minibatch, render
 
@@ -51,6 +52,25 @@ class MinibatchSettings:
     def __post_init__(self) -> None:
         if self.domain not in get_args(Domain):
             raise ValueError(f"domain must be one of {get_args(Domain)}, not {self.domain!r}")
+        for name, value in (
+            ("tracks_per_minibatch", self.tracks),
+            ("crops_per_track", self.crops),
+            ("genre_group", self.genre_group),
+            ("steps_per_epoch", self.steps),
+        ):
+            require_at_least_one(name, value)
+
+
+def require_at_least_one(name: str, value: int) -> None:
+    """Refuse a setting that counts something and has nothing to count.
+
+    Raises
+    ------
+    TrainingError
+        Names the setting as run configurations do.
+    """
+    if value < 1:
+        raise TrainingError(f"{name} must be at least 1, not {value}.")
 
 
 class Minibatches(Dataset[Minibatch]):

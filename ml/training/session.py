@@ -74,7 +74,8 @@ def train_convnet(
     ------
     TrainingError
         A term of the objective can never have a triplet, the minibatch cannot be shared between
-        the devices, the loss is not finite, or no triplet was found in a whole epoch.
+        the devices, a loss or a weight is not finite, or a term had nothing to learn from in a
+        whole epoch.
     """
     settings, hardware = settings or TrainingSettings(), hardware or Hardware()
     report = report or _ignore

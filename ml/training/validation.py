@@ -89,6 +89,7 @@ class Validation(Callback):
     ) -> None:
         """Validate, keep the weights if they are the best, report, log; the same on all ranks."""
         assert isinstance(pl_module, TripletModule)
+        pl_module.require_finite()
         metrics = self._measure(trainer, pl_module) if trainer.is_global_zero else {}
         metrics = trainer.strategy.broadcast(metrics)
         if metrics[MONITOR] > max((m[MONITOR] for m in self.history), default=-math.inf):

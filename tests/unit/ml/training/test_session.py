@@ -155,6 +155,28 @@ def test_loss_that_is_not_finite_ends_the_run(
         train(collection, replace(tiny_training, learning_rate=float("inf")))
 
 
+def test_weights_that_the_last_step_of_an_epoch_ruins_end_the_run(
+    collection: Collection, tiny_training: TrainingSettings
+) -> None:
+    single = replace(tiny_training.minibatch, steps=1)  # the first step is the last, its loss fine
+    ruinous = replace(tiny_training, minibatch=single, learning_rate=float("inf"), epochs=1)
+    with pytest.raises(TrainingError, match="a weight is not finite"):
+        train(collection, ruinous)
+
+
+@pytest.mark.parametrize("step", [24, 25])
+def test_loss_is_looked_at_now_and_then(
+    collection: Collection, tiny_training: TrainingSettings, step: int
+) -> None:
+    module = TripletModule(collection.of("train"), tiny_training)
+    module.sums = {"loss": torch.tensor(float("nan"))}
+    if step == 25:
+        module.on_train_batch_end(None, None, step)
+    else:
+        with pytest.raises(TrainingError, match="loss"):
+            module.on_train_batch_end(None, None, step)
+
+
 def test_validation_leaves_the_mode_of_the_network_alone(
     collection: Collection, tiny_training: TrainingSettings
 ) -> None:
@@ -303,6 +325,26 @@ def test_terms_are_switched_off_by_name() -> None:
     triplets = configure(**FLAT, without=["mood", "genre"]).triplets
     assert (triplets.genre, triplets.mood) == (0, 0)
     assert triplets.track == PRESETS[FLAT["objective"]].track
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, not 0"),
+        ({"patience": 0}, "patience must be at least 1, not 0"),
+        ({"steps_per_epoch": 0}, "steps_per_epoch must be at least 1, not 0"),
+        ({"crops_per_track": 0}, "crops_per_track must be at least 1, not 0"),
+        ({"tracks_per_minibatch": 0}, "tracks_per_minibatch must be at least 1, not 0"),
+        ({"crop_seconds": 0.05}, r"crop_seconds must be above 0.064 .* not 0.05"),
+        ({"warmup": 1.5}, "warmup must be a share from 0 to 1, not 1.5"),
+        ({"warmup": float("nan")}, "warmup must be a share from 0 to 1, not nan"),
+        ({"learning_rate": -1.0}, "learning_rate must be 0 or above, not -1.0"),
+        ({"seed": -1}, "seed must be 0 or above, not -1"),
+    ],
+)
+def test_settings_that_could_not_train_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        configure(**FLAT | changes)
 
 
 @pytest.mark.parametrize(
