@@ -108,7 +108,6 @@ class Minibatches(Dataset[Minibatch]):
         self._lengths = tracks["samples"].to_list()
         self._genres = encode_labels(tracks["genres"].to_list())
         self._moods = encode_labels(tracks["moods"].to_list())
-        self._kin = self._genres.astype(np.float32) @ self._genres.T.astype(np.float32) > 0
         self._samples = samples
         self._context = context_samples(effects, samples)
         self._settings = settings
@@ -160,11 +159,16 @@ class Minibatches(Dataset[Minibatch]):
             if len(chosen) == wanted:
                 break
             if free[first]:
-                kin = order[self._kin[first, order] & free[order] & (order != first)]
+                kin = order[(self._find_kin(first) & free)[order] & (order != first)]
                 group = [first, *kin[: self._settings.genre_group - 1]][: wanted - len(chosen)]
                 free[group] = False
                 chosen += group
         return np.array(chosen, np.int64)
+
+    def _find_kin(self, track: int) -> npt.NDArray[np.bool_]:
+        """Mark the tracks that share a genre with one."""
+        kin: npt.NDArray[np.bool_] = self._genres[:, self._genres[track]].any(1)
+        return kin
 
     def _draw_context(self, track: int, generator: np.random.Generator) -> Float32:
         """Read a crop with what the effects need around it; a short track is repeated."""

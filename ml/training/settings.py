@@ -31,6 +31,9 @@ class TrainingSettings:
         At most, each of ``minibatch.steps`` steps.
     patience : int
         Epochs without a better validation mAP after which training stops.
+    validation_clips : int
+        Most clips that an epoch is validated on: those of tracks drawn by the seed, if there are
+        more.
     seed : int
         Of weights, minibatches and effects.
     precision : {"auto", "float32", "bf16"}
@@ -48,6 +51,7 @@ class TrainingSettings:
     warmup: float = 0.02
     epochs: int = 8
     patience: int = 4
+    validation_clips: int = 4000
     seed: int = 0
     precision: Literal["auto", "float32", "bf16"] = "auto"
 
@@ -56,7 +60,7 @@ class TrainingSettings:
             raise TrainingError(
                 f"No precision {self.precision!r}: use one of ('auto', 'float32', 'bf16')."
             )
-        for name in ("epochs", "patience"):
+        for name in ("epochs", "patience", "validation_clips"):
             require_at_least_one(name, getattr(self, name))
         for name in ("learning_rate", "weight_decay", "seed"):
             if not getattr(self, name) >= 0:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import lightning
+import numpy as np
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
@@ -51,7 +52,7 @@ class Validation(Callback):
     def __init__(self, validation: Collection, settings: TrainingSettings, report: Report) -> None:
         self.history: list[Metrics] = []
         self.best: dict[str, Tensor] = {}
-        self._validation = validation
+        self._validation = sample_tracks(validation, settings.validation_clips, settings.seed)
         self._settings = settings
         self._report = report
         self._epoch_started = self._run_started = 0.0
@@ -170,6 +171,32 @@ def require_lesson(history: Sequence[Mapping[str, float]]) -> None:
             "No triplet violated the margin in the first epoch, so nothing was learned: raise the "
             "margin, or lower the learning rate if the model has collapsed."
         )
+
+
+def sample_tracks(collection: Collection, clips: int, seed: int) -> Collection:
+    """Keep whole tracks, at random, until there are so many clips; everything if it has fewer.
+
+    Parameters
+    ----------
+    collection : Collection
+        Any.
+    clips : int
+        At most, unless the first track alone has more.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    Collection
+        Its clips in their order.
+    """
+    if len(collection.clips) <= clips:
+        return collection
+    counts = collection.clips.groupby("track_id", sort=True).size()
+    drawn = counts.iloc[np.random.default_rng(seed).permutation(len(counts))]
+    within = max(1, int((drawn.cumsum() <= clips).sum()))
+    kept = collection.clips["track_id"].isin(drawn.index[:within])
+    return Collection(collection.store, collection.clips[kept].reset_index(drop=True))
 
 
 def validate(network: ConvNet, validation: Collection) -> Metrics:

@@ -21,7 +21,7 @@ from ml.training.cores import limit_threads
 from ml.training.session import plot_history, train_convnet
 from ml.training.settings import TrainingSettings, configure
 from ml.training.triplet_module import TripletModule, anneal
-from ml.training.validation import MONITOR, is_over, summarise, validate
+from ml.training.validation import MONITOR, is_over, sample_tracks, summarise, validate
 from ml.triplets import PRESETS
 from tests.unit.ml.conftest import SECONDS
 
@@ -175,6 +175,21 @@ def test_loss_is_looked_at_now_and_then(
     else:
         with pytest.raises(TrainingError, match="loss"):
             module.on_train_batch_end(None, None, step)
+
+
+def test_validation_is_on_a_sample_of_whole_tracks_where_there_are_many(
+    collection: Collection,
+) -> None:
+    every = collection.of("train")  # 8 tracks of 3 clips
+    assert sample_tracks(every, 24, 0) is every
+    some = sample_tracks(every, 11, 0)
+    assert len(some.clips) == 9
+    assert len(some.tracks) == 3
+    whole = every.clips[every.clips["track_id"].isin(some.clips["track_id"])]
+    pd.testing.assert_frame_equal(some.clips, whole.reset_index(drop=True))
+    assert sample_tracks(every, 11, 0).fingerprint == some.fingerprint
+    assert len({sample_tracks(every, 11, seed).fingerprint for seed in range(9)}) > 1
+    assert len(sample_tracks(every, 1, 0).clips) == 3
 
 
 def test_validation_leaves_the_mode_of_the_network_alone(
