@@ -108,8 +108,15 @@ class ConvNetEncoder:
     def encode(self, waveform: Tensor) -> Tensor:
         """Embed ``[B, samples]`` into ``[B, 128]``, computed on the network's device."""
         device = next(self.network.parameters()).device
-        embedding: Tensor = self.network(waveform.to(device))
+        # A GPU's convolutions would round to TF32's ten bits: other vectors than a CPU's.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            embedding: Tensor = self.network(waveform.to(device))
         return embedding.cpu()
+
+
+def choose_device() -> str:
+    """Name where a catalogue is embedded: on a GPU, if there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def save_encoder(encoder: Encoder, folder: Path) -> None:

@@ -22,9 +22,10 @@ from ml.training.settings import TrainingSettings
 from ml.training.triplet_module import TripletModule
 from ml.training.validation import Report, Validation
 
-PLUGINS: Mapping[Precision, Literal["32-true", "bf16-mixed"]] = {
+PLUGINS: Mapping[Precision, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "float32": "32-true",
     "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
 }
 """Lightning's names of the precisions."""
 
@@ -39,7 +40,7 @@ class Job:
         Clips to learn from and to select by.
     settings : TrainingSettings
         Of the run.
-    precision : {"float32", "bf16"}
+    precision : {"float32", "bf16", "fp16"}
         Chosen.
     folder : Path, optional
         For checkpoints.

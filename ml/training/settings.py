@@ -37,7 +37,7 @@ class TrainingSettings:
     seed : int
         Of weights, minibatches and effects.
     precision : {"auto", "float32", "bf16"}
-        Of the network's passes; "auto" is bfloat16 on a GPU and, on a CPU, what a short
+        Of the network's passes; "auto" is a half precision on a GPU and, on a CPU, what a short
         measurement finds faster, so that another machine may learn slightly other weights.
     """
 

@@ -88,6 +88,7 @@ class TripletModule(lightning.LightningModule):
             batch_size=None,
             num_workers=count_loaders(self._seat.cores),
             multiprocessing_context="fork",
+            pin_memory=self._seat.hardware.uses_gpu,
         )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

@@ -15,7 +15,7 @@ from scipy import stats
 from torch import Tensor
 
 from ml.baseline import fit_baseline
-from ml.convnet import ConvNetSettings, seed_weights
+from ml.convnet import ConvNetSettings, Variant, seed_weights
 from ml.encoders import (
     DESCRIPTION_FILE,
     WEIGHTS_FILE,
@@ -99,6 +99,28 @@ def test_saved_encoder_gives_the_same_vectors(encoder: Encoder, folder: Path) ->
     assert loaded.settings == encoder.settings
     assert torch.allclose(loaded.encode(SOUND), encoder.encode(SOUND), atol=1e-6)
     assert sorted(path.name for path in folder.iterdir()) == [DESCRIPTION_FILE, WEIGHTS_FILE]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("variant", ["compact", "resnet18"])
+def test_gpu_gives_the_vectors_of_a_cpu(variant: Variant, tmp_path: Path) -> None:
+    network = seed_weights(ConvNetSettings(variant=variant), 0)
+    save_encoder(ConvNetEncoder(network), tmp_path)
+    sound = torch.randn(4, 160_000, generator=torch.Generator().manual_seed(1)) / 10
+    expected, found = (load_encoder(tmp_path, device).encode(sound) for device in ("cpu", "cuda"))
+    assert (found - expected).abs().max() < 1e-5
+
+
+def test_encoding_rounds_as_on_a_cpu_and_leaves_the_setting(convnet: ConvNetEncoder) -> None:
+    seen = []
+    hook = convnet.network.register_forward_pre_hook(
+        lambda *_: seen.append(torch.backends.cudnn.allow_tf32)
+    )
+    before = torch.backends.cudnn.allow_tf32
+    convnet.encode(SOUND)
+    hook.remove()
+    assert seen == [False]
+    assert torch.backends.cudnn.allow_tf32 == before
 
 
 ENCODE = """
