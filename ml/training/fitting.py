@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from ml.collection import Collection
+from ml.training.allocator import keep_memory
 from ml.training.batch_norm import synchronize_batch_norm
 from ml.training.checkpoints import FILE, CheckpointFiles, Checkpoints
 from ml.training.cores import count_threads, limit_threads
@@ -76,6 +77,8 @@ def fit(job: Job, seat: Seat, report: Report | None = None) -> Validation:
     Validation
         With the metrics of all epochs, and the best weights.
     """
+    keep_memory()
+    seat.meet()
     module = TripletModule(job.training, job.settings, seat)
     if seat.hardware.devices > 1:
         synchronize_batch_norm(module.network, gpu=seat.hardware.uses_gpu)
