@@ -84,7 +84,7 @@ def evaluate_catalog(
     return CatalogScores(rows, agreement, len(judged.tracks), trained_on)
 
 
-def collect_catalog(manifest: str, root: Path) -> Collection:
+def collect_catalog(manifest: str, root: Path, *, decode: bool = True) -> Collection:
     """Decode a catalogue, or find it decoded, and collect the clips of all its tracks.
 
     Parameters
@@ -93,6 +93,8 @@ def collect_catalog(manifest: str, root: Path) -> Collection:
         Of any catalogue.
     root : Path
         `DATA_DIR`.
+    decode : bool
+        False where another process has just done so: nothing is looked at but what it wrote.
 
     Returns
     -------
@@ -101,7 +103,8 @@ def collect_catalog(manifest: str, root: Path) -> Collection:
     name = hashlib.sha256(str(Path(manifest).resolve()).encode()).hexdigest()[:16]
     store = Workspace(root / "evaluated" / name).store
     tracks = label_splits(read_catalog(manifest).tracks)
-    extract_clips(tracks, store, range(N_BUCKETS))
+    if decode:
+        extract_clips(tracks, store, range(N_BUCKETS))
     return Collection.load(store, tracks)
 
 
