@@ -4,8 +4,9 @@ Every contender does the paper's chain to the same music-like clips: time shift,
 reverberation and noise, with the same draws where it takes any. All of them run in the same
 processes, one per core and one thread each, by turns. The ratio is that of the chain in processes
 to the row. The two domains of training stand beside each other with the mel bands included, which
-is where effects on magnitudes end. What stretch and pitch do to the level at most, and how loud the last quarter of a
-second is beside the rest at least, is measured apart, without reverberation and noise.
+is where effects on magnitudes end. What stretch and pitch do to the level at most, and how loud the
+last quarter of a second is beside the rest at least, is measured apart, without reverberation and
+noise.
 """
 
 import argparse

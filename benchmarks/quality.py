@@ -21,7 +21,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -137,10 +137,15 @@ def train_side_by_side(folds: Sequence[int], jobs: int) -> None:
                     if process.returncode:
                         raise SystemExit("A fold failed, see above; run again: the rest is kept.")
     finally:
-        for process in running.values():
-            process.terminate()
-        for process in running.values():
-            process.wait()
+        end(running.values())
+
+
+def end(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    """Ask all to end, and wait until they have: their loaders end with them."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.wait()
 
 
 def start_fold(number: int, cores: Sequence[int]) -> subprocess.Popen[bytes]:

@@ -32,9 +32,9 @@ from ml.effects.chain import apply_effects
 from ml.effects.magnitudes import mel_of_effects
 from ml.spectrogram import SpectrogramSettings, mel_spectrogram
 from ml.splits import hash_track
+from ml.training.allocator import keep_memory
 from ml.training.cores import count_cores, count_threads, limit_threads
 from ml.training.minibatches import MinibatchSettings
-from ml.training.allocator import keep_memory
 from ml.training.rendering import Domain, Draw, Minibatch, render
 from ml.training.settings import TrainingSettings
 from ml.training.triplet_module import TripletModule

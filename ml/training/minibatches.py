@@ -167,8 +167,7 @@ class Minibatches(Dataset[Minibatch]):
 
     def _find_kin(self, track: int) -> npt.NDArray[np.bool_]:
         """Mark the tracks that share a genre with one."""
-        kin: npt.NDArray[np.bool_] = self._genres[:, self._genres[track]].any(1)
-        return kin
+        return np.asarray(self._genres[:, self._genres[track]].any(1))
 
     def _draw_context(self, track: int, generator: np.random.Generator) -> Float32:
         """Read a crop with what the effects need around it; a short track is repeated."""

@@ -19,7 +19,6 @@ from ml.training.rendering import Draw, Minibatch, render
 from ml.training.settings import TrainingSettings
 from ml.triplets import Labels, triplet_loss
 
-
 STEPS_BETWEEN_LOOKS = 25
 """At the loss, to see that it is finite: reading it makes a GPU wait."""
 

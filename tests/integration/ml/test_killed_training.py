@@ -35,7 +35,7 @@ root, audio, waits = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 
 
 def watch(metrics, epoch):
-    """Wait at the second epoch, whose checkpoint is not written yet, to be killed."""
+    # Waits at the second epoch, whose checkpoint is not written yet, to be killed.
     if waits and epoch == 1:
         print("waiting", flush=True)
         time.sleep(600)
