@@ -201,6 +201,8 @@ def table(rows: Sequence[ScoreRow], protocol: str = "paper") -> pd.DataFrame:
 def table_markdown(rows: Sequence[ScoreRow]) -> str:
     """Write Table 1 in Markdown, one table per protocol, with intervals and chance.
 
+    Where a protocol has further figures (precision at k and hubness), a table of those follows.
+
     Parameters
     ----------
     rows : Sequence[ScoreRow]
@@ -216,7 +218,24 @@ def table_markdown(rows: Sequence[ScoreRow]) -> str:
     EvaluationError
         There are no rows.
     """
-    return "\n\n".join(_markdown(rows, protocol) for protocol in _protocols(rows))
+    tables = [_markdown(rows, protocol) for protocol in _protocols(rows)]
+    detailed = [row for row in rows if row.get("details")]
+    return "\n\n".join([*tables, _details_markdown(detailed)] if detailed else tables)
+
+
+def _details_markdown(rows: Sequence[ScoreRow]) -> str:
+    """Write what scores have beside their mAP: a line for each encoder and annotation."""
+    names = list(dict.fromkeys(name for row in rows for name in row["details"]))
+    lines = [["further figures", "annotation", *(name.replace("_", " ") for name in names)]]
+    lines.append(["---"] * len(lines[0]))
+    for row in rows:
+        figures = [f"{row['details'][n]:.4f}" if n in row["details"] else "" for n in names]
+        lines.append([f"{row['encoder']}, {row['protocol']}", row["annotation"], *figures])
+    return _join_cells(lines)
+
+
+def _join_cells(lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _markdown(rows: Sequence[ScoreRow], protocol: str) -> str:
@@ -229,7 +248,7 @@ def _markdown(rows: Sequence[ScoreRow], protocol: str) -> str:
             cells[row["encoder"], annotation] = "{map:.4f} ({low:.3f}-{high:.3f})".format(**row)
     lines = [[protocol, *shaped.columns], ["---"] * (1 + len(shaped.columns))]
     lines += [[name, *(cells.get((name, a), "") for a in shaped.columns)] for name in shaped.index]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return _join_cells(lines)
 
 
 def plot_table(rows: Sequence[ScoreRow]) -> Figure:
