@@ -8,7 +8,8 @@ UV := 0.13.9
 BENCHMARKS := effects embedding evaluation training demo
 
 export CATALOG DATA_DIR DATABASE_URL MLFLOW_TRACKING_URI DAGSTER_HOME
-# glibc gives every minibatch's memory back to the system and asks for it again: up to half the time.
+# glibc gives the memory of every batch back to the system and asks for it again: up to half the time.
+# Trainings see to it themselves (ml/training/allocator.py); here it is set for all else, too.
 export MALLOC_MMAP_THRESHOLD_ ?= 4294967296
 export MALLOC_TRIM_THRESHOLD_ ?= 4294967296
 export MALLOC_TOP_PAD_ ?= 268435456

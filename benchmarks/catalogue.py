@@ -27,7 +27,7 @@ from benchmarks.report import Goal, at_most, print_report
 from ml.audio import SAMPLE_RATE
 from ml.catalog import read_catalog
 from ml.clips import extract_clips
-from ml.removal import find_remains, remove_audio, remove_rows
+from ml.removal import find_remains, list_stores, remove_audio, remove_rows
 from ml.splits import N_BUCKETS, split_tracks
 from ml.workspace import Workspace
 
@@ -179,7 +179,8 @@ def run_assets(folder: Path, step: Step, denied: str | None) -> Step:
 
 def take_down(workspace: Workspace, track_id: str) -> None:
     """Remove a track as a takedown does, and see that nothing of it is left."""
-    remove_audio(workspace, track_id)
+    for store in list_stores(workspace):
+        remove_audio(workspace, store, track_id)
     remove_rows(workspace, track_id)
     if remains := find_remains(workspace, track_id):
         raise SystemExit(f"Left of what was taken down: {remains}")

@@ -11,10 +11,11 @@ import resource
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 
+from ml.collection import Collection
 from ml.development import CODE_VERSION
 from ml.evaluation.folds import Fold
 from ml.storage import replace_file
@@ -22,6 +23,8 @@ from ml.training.session import train_convnet
 from ml.training.settings import TrainingSettings
 
 logger = logging.getLogger("benchmarks.quality")
+
+Judge = Literal["held-out", "validation"]
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,16 @@ class Plan:
     minutes : float
         CPU-minutes of each training.
     seed : int
-        Of the folds, the trainings and the evaluation.
+        Of the trainings.
     again : bool
         Whether results that are kept are made again.
+    epochs : int, optional
+        Of each training, in the place of CPU-minutes.
+    judge : {"held-out", "validation"}
+        Tracks of a fold that are scored.
+    cut : int
+        Seed that cut the folds, and of the evaluation: seeds of a training are compared on the
+        same resampled tracks.
     """
 
     folder: Path
@@ -47,6 +57,13 @@ class Plan:
     minutes: float
     seed: int
     again: bool
+    epochs: int | None = None
+    judge: Judge = "held-out"
+    cut: int = 0
+
+    def judged(self, fold: Fold) -> Collection:
+        """Take the part of a fold that is scored."""
+        return fold.held_out if self.judge == "held-out" else fold.validation
 
     def result_folder(self, *decisive: object) -> Path:
         """Folder of what these decide."""
@@ -68,7 +85,12 @@ def cpu_seconds() -> float:
 
 
 def plan_epochs(fold: Fold, recipe: str, plan: Plan) -> int:
-    """Train for two epochs; from what they take, decide how many the CPU-minutes are."""
+    """Train for two epochs; from what they take, decide how many the CPU-minutes are.
+
+    Their number is what was asked for, if it was.
+    """
+    if plan.epochs is not None:
+        return plan.epochs
     settings = replace(plan.training[recipe], epochs=2, patience=2)
     data = [fold.training.fingerprint, fold.validation.fingerprint]
     path = plan.result_folder("probe", asdict(settings), data) / "probe.json"

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+FILE_COLUMNS = 160  # of what is not printed on a terminal
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ def at_least(goal: str, target: float, measured: float) -> Goal:
 
 def print_report(benchmark: str, rows: Sequence[Mapping[str, Any]], goals: Sequence[Goal]) -> None:
     """Print the rows, each goal, and as the last line everything as one JSON object."""
-    console = Console(soft_wrap=True, highlight=False)
+    width = None if sys.stdout.isatty() else FILE_COLUMNS
+    console = Console(soft_wrap=True, highlight=False, width=width)
     columns = list(rows[0])
     table = Table(*columns, title=f"{benchmark}, on {_machine()}", title_justify="left")
     for row in rows:

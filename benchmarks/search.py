@@ -22,10 +22,9 @@ from benchmarks.neighbours import Numbers, find_rows, find_tracks
 from benchmarks.report import Goal, at_least, at_most, print_report
 from benchmarks.search_database import (
     BARE,
-    BINARY_RERANKED,
     DISTINCT,
-    HALF_RERANKED,
     INDEXES,
+    RERANKED,
     Built,
     SqlSearch,
     build_tuned,
@@ -197,10 +196,9 @@ def list_searches(
 def tune(database: Database, kind: str, queries: Vectors, per_track: int) -> SqlSearch:
     """Search by another kind of index, its answers put in order by the full vectors."""
     vector = [Vector(query) for query in queries]
-    if kind == "m = 16":
-        return SqlSearch(database, BARE, [(v,) for v in vector], per_track)
-    statement = HALF_RERANKED if kind == "halfvec" else BINARY_RERANKED
-    return SqlSearch(database, statement, [(v, v) for v in vector], per_track)
+    if kind in RERANKED:
+        return SqlSearch(database, RERANKED[kind], [(v, v) for v in vector], per_track)
+    return SqlSearch(database, BARE, [(v,) for v in vector], per_track)
 
 
 def describe(size: int, name: str, timing: Timing, built: Mapping[str, object]) -> Row:

@@ -53,11 +53,16 @@ DISTINCT = """
     FROM nearest n JOIN tracks t USING (track_id)
     WHERE t.state = 'served' ORDER BY n.distance LIMIT 10"""
 
+_PLAIN = "hnsw (embedding vector_l2_ops) WITH (m = {}, ef_construction = {})"
 INDEXES = {
-    "m = 16": "hnsw (embedding vector_l2_ops)",
-    "halfvec": "hnsw ((embedding::halfvec(128)) halfvec_l2_ops)",
-    "binary": "hnsw ((binary_quantize(embedding)::bit(128)) bit_hamming_ops)",
+    "m = 16": _PLAIN.format(16, 128),
+    "ef_construction = 400": _PLAIN.format(24, 400),
+    "halfvec": "hnsw ((embedding::halfvec(128)) halfvec_l2_ops)"
+    " WITH (m = 24, ef_construction = 128)",
+    "binary": "hnsw ((binary_quantize(embedding)::bit(128)) bit_hamming_ops)"
+    " WITH (m = 24, ef_construction = 128)",
 }
+RERANKED = {"halfvec": HALF_RERANKED, "binary": BINARY_RERANKED}
 
 
 @dataclass(frozen=True)
@@ -169,10 +174,7 @@ def populate(database: Database, vectors: Vectors, per_track: int) -> Built:
 
 def build_tuned(database: Database, kind: str) -> Built:
     """Build an index of `INDEXES` in place of the one there is."""
-    m = 16 if kind == "m = 16" else 24
-    statement = (
-        f"CREATE INDEX tuned ON {TABLE} USING {INDEXES[kind]} WITH (m = {m}, ef_construction = 128)"
-    )
+    statement = f"CREATE INDEX tuned ON {TABLE} USING {INDEXES[kind]}"
     with database.connect() as connection:
         connection.autocommit = True
         connection.execute(f"DROP INDEX IF EXISTS {TABLE}_hnsw, tuned")

@@ -4,15 +4,17 @@ Three tables of one run, on a store of generated tracks:
 
 1. the parts of a step, one after the other in one thread, for each domain of the effects;
 2. the real loop, minibatches made by loader processes, beside forward, backward and update alone
-   on a minibatch that lies in memory: what a step waits for data;
+   on a minibatch that lies in memory, by all the cores that the loop has: what making data costs.
+   For every variant on a GPU, or with ``--every-variant``; else for the default;
 3. forward and backward of every variant of the ConvNet.
 """
 
+import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, get_args
@@ -22,21 +24,24 @@ import pandas as pd
 import torch
 
 from benchmarks.report import at_most, print_report
-from ml.audio import SAMPLE_RATE
-from ml.audio_store import AudioStore
+from ml.audio import SAMPLE_RATE, Int16
+from ml.audio_store import CLIP_SAMPLES, AudioStore
 from ml.collection import Collection
 from ml.convnet import ConvNetSettings, Variant, seed_weights
+from ml.effects.chain import apply_effects
+from ml.effects.magnitudes import mel_of_effects
+from ml.spectrogram import SpectrogramSettings, mel_spectrogram
 from ml.splits import hash_track
+from ml.training.allocator import keep_memory
 from ml.training.cores import count_cores, count_threads, limit_threads
 from ml.training.minibatches import MinibatchSettings
-from ml.training.rendering import Domain, Minibatch, render
+from ml.training.rendering import Domain, Draw, Minibatch, render
 from ml.training.settings import TrainingSettings
 from ml.training.triplet_module import TripletModule
 from ml.triplets import Labels, triplet_loss
 
 TRACKS, TRACK_SECONDS, GENRES, MOODS = 96, 60, 4, 3
-ROUNDS, LOOP_STEPS, WARM_STEPS = 4, 20, 4
-VARIANT_CLIPS = 32
+WARM_STEPS, VARIANT_CLIPS = 4, 32
 STEP_GOAL, IDLE_GOAL = 1.3, 0.05
 
 Row = dict[str, Any]
@@ -44,19 +49,59 @@ Row = dict[str, Any]
 
 def main() -> None:
     """Measure the three tables."""
+    arguments = parse_arguments()
+    keep_memory()  # as a training does
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    usual = ConvNetSettings().variant
+    every = arguments.every_variant or device.type == "cuda"
+    chosen = get_args(Variant) if every else (usual,)
     with tempfile.TemporaryDirectory() as folder:
         collection = write_collection(Path(folder))
         with limit_threads(1):
-            rows = [row for domain in get_args(Domain) for row in time_parts(collection, domain)]
-        loops = [time_loop(collection, domain, device) for domain in get_args(Domain)]
+            rows = [
+                row
+                for domain in get_args(Domain)
+                for row in time_parts(collection, domain, arguments.rounds)
+            ]
+        loops = [
+            time_loop(collection, domain, variant, device, arguments.steps)
+            for domain, variant in [
+                *((domain, usual) for domain in get_args(Domain)),
+                *((MinibatchSettings().domain, variant) for variant in chosen if variant != usual),
+            ]
+        ]
     with limit_threads(count_cores()):
-        variants = [time_variant(variant, device) for variant in get_args(Variant)]
-    chosen = next(row for row in loops if row["part"].endswith(MinibatchSettings().domain))
-    goals = [at_most("step beside forward, backward, update", STEP_GOAL, chosen["ratio"])]
+        variants = [time_variant(name, device, arguments.rounds) for name in get_args(Variant)]
+    default = next(row for row in loops if row["part"].endswith(MinibatchSettings().domain))
+    goals = [at_most("step beside forward, backward, update", STEP_GOAL, default["ratio"])]
     if device.type == "cuda":
-        goals.append(at_most("share of a step that the GPU waits", IDLE_GOAL, chosen["idle"]))
+        goals.append(at_most("share of a step that the GPU waits", IDLE_GOAL, default["idle"]))
     print_report("training", [fill(row) for row in rows + loops + variants], goals)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
+    parser.add_argument("--steps", type=int, default=20, help="of a loop, and of its network alone")
+    parser.add_argument("--rounds", type=int, default=4, help="of each part, and of each variant")
+    parser.add_argument(
+        "--every-variant", action="store_true", help="the real loop for each: minutes on a CPU"
+    )
+    return parser.parse_args()
+
+
+@dataclass(frozen=True)
+class TimedStore(AudioStore):
+    """A store that remembers how long reading took."""
+
+    seconds: list[float] = field(default_factory=list)
+
+    def read(self, digest: str, start: int = 0, samples: int = CLIP_SAMPLES) -> Int16:
+        """Read, and note the time."""
+        started = time.perf_counter()
+        found = super().read(digest, start, samples)
+        self.seconds.append(time.perf_counter() - started)
+        return found
 
 
 def write_collection(folder: Path) -> Collection:
@@ -74,16 +119,23 @@ def write_collection(folder: Path) -> Collection:
     return Collection(store, clips.assign(samples=samples, **labels))
 
 
-def make_module(collection: Collection, domain: Domain) -> TripletModule:
-    """Build the default training with its effects in this domain."""
-    settings = TrainingSettings()
-    minibatch = replace(settings.minibatch, domain=domain, steps=WARM_STEPS + LOOP_STEPS)
+def make_module(
+    collection: Collection, domain: Domain, variant: Variant, steps: int
+) -> TripletModule:
+    """Build the default training with its effects in this domain, of this variant."""
+    settings = TrainingSettings(encoder=ConvNetSettings(variant))
+    minibatch = replace(settings.minibatch, domain=domain, steps=steps)
     return TripletModule(collection, replace(settings, minibatch=minibatch))
 
 
-def time_parts(collection: Collection, domain: Domain) -> Iterator[Row]:
-    """Time each part of a step by itself; yield a row for each."""
-    module = make_module(collection, domain)
+def time_parts(collection: Collection, domain: Domain, rounds: int) -> Iterator[Row]:
+    """Time each part of a step by itself; yield a row for each.
+
+    Effects on magnitudes end in mel bands: with them goes the front end of their half of the clips.
+    """
+    store = TimedStore(collection.store.root)
+    kept = Collection(store, collection.clips)
+    module = make_module(kept, domain, ConvNetSettings.variant, 1 + rounds)
     optimizer = torch.optim.Adam(module.parameters())
     minibatches, spectrogram = module.make_minibatches(0), ConvNetSettings().spectrogram
     seconds: dict[str, list[float]] = {}
@@ -94,11 +146,19 @@ def time_parts(collection: Collection, domain: Domain) -> Iterator[Row]:
         yield
         seconds.setdefault(name, []).append(time.perf_counter() - started)
 
-    for step in range(1 + ROUNDS):
-        with part("read and draw"):
+    for step in range(1 + rounds):
+        store.seconds.clear()
+        with part("draw"):
             draw = minibatches.draw(step)
-        with part("effects and front end"):
-            batch = render(draw, spectrogram, domain)
+        seconds.setdefault("read", []).append(sum(store.seconds))
+        seconds["draw"][-1] -= sum(store.seconds)
+        with part("effects"):
+            transformed = transform(draw, spectrogram, domain)
+        with part("front end"):
+            mel_spectrogram(draw.plain, spectrogram)
+            if domain == "waveform":
+                mel_spectrogram(transformed, spectrogram)
+        batch = render(draw, spectrogram, domain)
         with part("forward"):
             embeddings = module.network.embed_mel(batch.mel)
         with part("mining and loss"):
@@ -119,32 +179,46 @@ def time_parts(collection: Collection, domain: Domain) -> Iterator[Row]:
         }
 
 
+def transform(draw: Draw, spectrogram: SpectrogramSettings, domain: Domain) -> torch.Tensor:
+    """Apply the effects: to the sound, or to magnitudes and on to mel bands."""
+    if domain == "waveform":
+        return apply_effects(draw.context, draw.parameters, draw.samples)
+    return mel_of_effects(draw.context, draw.parameters, draw.samples, spectrogram)
+
+
 def labels_of(batch: Minibatch) -> Labels:
     """Take what the objective needs to know."""
     return Labels(batch.source, batch.track, batch.genres, batch.moods)
 
 
-def time_loop(collection: Collection, domain: Domain, device: torch.device) -> Row:
-    """Time steps with loaders beside them, and the same steps on a minibatch in memory."""
-    module = make_module(collection, domain).to(device)
+def time_loop(
+    collection: Collection, domain: Domain, variant: Variant, device: torch.device, count: int
+) -> Row:
+    """Time steps with loaders beside them, and the same steps on a minibatch in memory.
+
+    Both have all cores: the loop shares them between loaders and network, the network alone
+    computes in as many threads.
+    """
+    module = make_module(collection, domain, variant, WARM_STEPS + count).to(device)
     optimizer = torch.optim.Adam(module.parameters())
     waits, steps = [], []
     with limit_threads(count_threads(count_cores())):
         batches = iter(module.train_dataloader())
-        for _ in range(WARM_STEPS + LOOP_STEPS):
+        for _ in range(WARM_STEPS + count):
             started = time.perf_counter()
             batch = prepare(module, next(batches), device)
             waited = time.perf_counter()
             learn(module, batch, optimizer)
             steps.append(time.perf_counter() - started)
             waits.append(waited - started)
-        # With the loaders gone, the network has the cores that they had.
-        alone = best_of(lambda: learn(module, batch, optimizer), ROUNDS)
-    step = float(np.mean(steps[WARM_STEPS:]))
+    with limit_threads(count_cores()):
+        alone = median(time_rounds(lambda: learn(module, batch, optimizer), count))
+    step = median(steps[WARM_STEPS:])
     return {
-        "part": f"loop with loaders, {domain}",
+        "part": f"loop with loaders, {variant}, {domain}",
         "ms a step": 1e3 * step,
         "clips/s": len(batch.source) / step,
+        "alone, ms": 1e3 * alone,
         "ratio": step / alone,
         "idle": float(np.sum(waits[WARM_STEPS:]) / np.sum(steps[WARM_STEPS:])),
     }
@@ -167,7 +241,7 @@ def learn(module: TripletModule, batch: Minibatch, optimizer: torch.optim.Optimi
         torch.cuda.synchronize()
 
 
-def time_variant(variant: Variant, device: torch.device) -> Row:
+def time_variant(variant: Variant, device: torch.device, rounds: int) -> Row:
     """Time forward and backward of a network on clips of four seconds."""
     settings = TrainingSettings()
     network = seed_weights(ConvNetSettings(variant=variant), 0).to(device)
@@ -179,8 +253,7 @@ def time_variant(variant: Variant, device: torch.device) -> Row:
         if device.type == "cuda":
             torch.cuda.synchronize()
 
-    pass_once()
-    seconds = best_of(pass_once, ROUNDS)
+    seconds = median(time_rounds(pass_once, rounds))
     return {
         "part": f"forward and backward, {variant}, {count_cores()} threads",
         "ms a step": 1e3 * seconds,
@@ -188,19 +261,19 @@ def time_variant(variant: Variant, device: torch.device) -> Row:
     }
 
 
-def best_of(work: Callable[[], None], rounds: int) -> float:
-    """Time some work; the fastest of the rounds, in seconds."""
+def time_rounds(work: Callable[[], None], rounds: int) -> list[float]:
+    """Time some work, after a round that does not count: the seconds of each round."""
     times = []
-    for _ in range(rounds):
+    for _ in range(1 + rounds):
         started = time.perf_counter()
         work()
         times.append(time.perf_counter() - started)
-    return min(times)
+    return times[1:]
 
 
 def fill(row: Mapping[str, Any]) -> Row:
     """Give every row the same columns."""
-    columns = ("part", "ms a step", "share", "clips/s", "ratio", "idle")
+    columns = ("part", "ms a step", "share", "clips/s", "alone, ms", "ratio", "idle")
     texts = {name: f"{row[name]:.2f}" for name in ("share", "ratio", "idle") if name in row}
     return dict.fromkeys(columns, "") | dict(row) | texts
 

@@ -175,7 +175,7 @@ def check_catalogue(environment: Environment) -> str:
     """See that the manifest can be used."""
     from ml.catalog import read_catalog
 
-    found = read_catalog(environment.manifest)
+    found = read_catalog(environment.manifest, Workspace(environment.root).denied_tracks())
     rejected = f", {len(found.rejected):,} rows rejected" if len(found.rejected) else ""
     return f"{len(found.tracks):,} tracks in {environment.manifest}{rejected}"
 

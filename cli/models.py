@@ -10,6 +10,7 @@ from cli.output import console, print_agreement, print_json, print_scores, show_
 from ml.environment import Environment
 
 if TYPE_CHECKING:
+    from ml.benchmarking import CatalogScores
     from ml.evaluation.scores import ScoreRow
 
 
@@ -32,9 +33,12 @@ def evaluate(
         Path | None,
         typer.Option(help="Ratings by `soundalike study triplets`.", exists=True, dir_okay=False),
     ] = None,
+    split: Annotated[
+        str, typer.Option(help="Score the tracks of `train`, `validation`, `test`, or `all`.")
+    ] = "all",
     json: Annotated[Path | None, typer.Option("--json", help="Also write the rows here.")] = None,
 ) -> None:
-    """Print Table 1 for some encoders on any labelled catalogue, all of its tracks.
+    """Print Table 1 for some encoders on any labelled catalogue.
 
     With triplets also how often each encoder orders two results as raters did.
     """
@@ -43,11 +47,14 @@ def evaluate(
 
     show_progress()
     rated = read_triplets(triplets) if triplets else None
-    rows, agreement = evaluate_catalog(catalog, encoder, protocol, Environment().root, rated)
+    root = Environment().root
+    scores = evaluate_catalog(catalog, encoder, protocol, root, rated, split)
+    rows, agreement = scores.rows, scores.agreement
     for name in dict.fromkeys(row["protocol"] for row in rows):
         print_scores(f"Table 1 on {catalog}", [row for row in rows if row["protocol"] == name])
     for line in describe_details(rows):
         console.print(line, markup=False)
+    console.print(describe_trained(scores), markup=False)
     if agreement:
         print_agreement(agreement)
     if json is not None:
@@ -64,6 +71,15 @@ def describe_details(rows: Sequence["ScoreRow"]) -> list[str]:
         figures = [f"{name.replace('_', ' ')} {value:.4f}" for name, value in found.items()]
         lines.append(f"{where}: {', '.join(figures)}")
     return lines
+
+
+def describe_trained(scores: "CatalogScores") -> str:
+    """Say on how many of the tracks an encoder may have been trained."""
+    return (
+        f"{scores.trained_on} of these {scores.tracks} tracks are in the training split: `baseline`"
+        " is fitted on it, and the pipeline trains on it (an encoder that was trained elsewhere"
+        " does not say on what); `--split test` leaves it out."
+    )
 
 
 def export(

@@ -82,7 +82,8 @@ def report(
         return
     table = Table("system", "mean opinion", "95 %", "ratings", title=study.name)
     for row in found["systems"]:
-        interval = f"{row['low']:.1f} to {row['high']:.1f}"
+        known = row["low"] is not None
+        interval = f"{row['low']:.1f} to {row['high']:.1f}" if known else "not known"
         table.add_row(row["system"], f"{row['mos']:.2f}", interval, str(row["n"]))
     table.add_row("(paper)", f"{found['paper_mos']:.1f}", "", "")
     console.print(table)

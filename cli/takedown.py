@@ -13,6 +13,7 @@ from ml.errors import SoundalikeError
 from ml.workspace import Workspace
 
 if TYPE_CHECKING:
+    from ml.registry import Registry
     from search.proofs import Takedown
 
 
@@ -35,17 +36,20 @@ def takedown(
     if not undo and not reason.strip():
         raise SoundalikeError('Say why: soundalike takedown TRACK_ID --reason "..."')
     environment = Environment()
+    workspace = Workspace(environment.root)
+
+    def open_registry() -> "Registry":
+        from ml.registry import Registry
+
+        return Registry(environment.tracking_uri, environment.root / "mlflow")
+
     with open_database(environment.database_url, environment.root) as database:
         database.migrate()
         if undo:
-            lifted = lift_takedown(database, track_id)
+            lifted = lift_takedown(database, workspace, track_id)
             print_lifted(track_id, lifted, json=json)
             return
-        from ml.registry import Registry
-
-        registry = Registry(environment.tracking_uri, environment.root / "mlflow")
-        workspace = Workspace(environment.root)
-        proof = take_down(database, registry, workspace, track_id, reason)
+        proof = take_down(database, open_registry, workspace, track_id, reason)
     if json:
         print_json(asdict(proof) | {"complete": proof.complete})
     else:
@@ -61,6 +65,8 @@ def print_proof(proof: "Takedown") -> None:
     for deletion in proof.deletions:
         table.add_row(escape(deletion.place), str(deletion.count), deletion.at)
     console.print(table)
+    for failure in proof.failures:
+        console.print(f"[red]not done[/red] ({failure.step}): {escape(failure.why)}")
     checks = Table("checked afterwards", "", "found", "at")
     for check in proof.checks:
         verdict = "[green]passed[/green]" if check.passed else "[red]FAILED[/red]"

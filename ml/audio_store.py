@@ -2,13 +2,13 @@
 
 ``<root>/<bucket>/<digest>.npy`` holds a track; the bucket's ``clips.parquet`` is written last and
 names the clips in it, so a bucket that was interrupted is simply done again. ``gone.parquet`` names
-those of tracks that have left the catalogue and may come back.
+those of tracks that have left the catalogue and may come back. Samples that a run has decoded lie
+as ``<digest>.new.npy`` until the manifests no longer say anything of those that they replace.
 """
 
-import fcntl
 import os
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -19,7 +19,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from ml.audio import SAMPLE_RATE, Int16
-from ml.errors import CatalogError
+from ml.locks import lock_file
 from ml.splits import assign_bucket
 from ml.storage import replace_file, sweep_temporaries
 
@@ -31,6 +31,7 @@ CLIP_COLUMNS = ("track_id", "digest", "start", "samples", "fingerprint", "conten
 GONE_COLUMNS = (*CLIP_COLUMNS, "gone_since")
 REJECTED_COLUMNS = ("track_id", "digest", "fingerprint", "reason", "remedy")
 _SUFFIX = ".npy"
+_NEW = ".new.npy"
 _HEADER_BYTES = 128  # of every track's file: numpy fills it up with spaces
 _NUMBERS = {"start": "int64", "samples": "int64", "gone_since": "float64"}
 
@@ -97,12 +98,25 @@ class AudioStore:
         """
         return self._read("gone.parquet", buckets, GONE_COLUMNS)
 
+    def read_manifests(self, bucket: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        """Read the three of a bucket, in the order in which `write_bucket` takes them."""
+        return self.read_clips([bucket]), self.read_rejected([bucket]), self.read_gone([bucket])
+
+    def audio_files(self, digest: str) -> list[Path]:
+        """Paths of all files of a track that are there."""
+        return [path for path in (self.audio_path(digest), self._new_path(digest)) if path.exists()]
+
     def write_audio(self, digest: str, samples: Int16) -> None:
         """Put a track's samples in place, whole or not at all."""
         self.write_blocks(digest, [samples])
+        self.adopt(digest)
+
+    def adopt(self, digest: str) -> None:
+        """Put the samples in place that `write_blocks` has written beside it."""
+        self._new_path(digest).replace(self.audio_path(digest))
 
     def write_blocks(self, digest: str, blocks: Iterable[Int16]) -> int:
-        """Put a track's samples in place as they come, whole or not at all.
+        """Write a track's samples as they come, whole or not at all, beside those in place.
 
         Returns
         -------
@@ -110,8 +124,8 @@ class AudioStore:
             Number of samples.
         """
         total = 0
-        # `write_bucket` makes the name last, before the manifest that counts on it.
-        with replace_file(self.audio_path(digest), sync_name=False) as file:
+        # `write_manifests` makes the name last, before the manifest that counts on it.
+        with replace_file(self._new_path(digest), sync_name=False) as file:
             _write_header(file, total)
             for block in blocks:
                 total += len(block)
@@ -123,17 +137,20 @@ class AudioStore:
     def write_bucket(
         self, bucket: int, clips: pd.DataFrame, rejected: pd.DataFrame, gone: pd.DataFrame
     ) -> None:
-        """Replace a bucket's manifests, and remove the audio of tracks no longer in them.
+        """Replace a bucket's manifests, and remove the audio of tracks no longer in them."""
+        self.write_manifests(bucket, clips, rejected, gone)
+        self.remove_unnamed(bucket, {*clips["digest"], *gone["digest"]})
 
-        `clips.parquet` is written last, since it names what is valid.
-        """
+    def write_manifests(
+        self, bucket: int, clips: pd.DataFrame, rejected: pd.DataFrame, gone: pd.DataFrame
+    ) -> None:
+        """Replace a bucket's manifests, `clips.parquet` last, since it names what is valid."""
         frames = {"gone.parquet": gone, "rejected.parquet": rejected, "clips.parquet": clips}
         for name, frame in frames.items():
             with replace_file(self._folder(bucket) / name) as file:
                 # However the rows came about, equal ones are equal bytes.
                 types = {column: _NUMBERS.get(column, "str") for column in frame.columns}
                 frame.astype(types).to_parquet(file, index=False)
-        self.remove_unnamed(bucket, {*clips["digest"], *gone["digest"]})
 
     def remove_unnamed(self, bucket: int, named: Collection[str]) -> None:
         """Remove audio that is not of these digests; only who holds the bucket's lock may do so.
@@ -148,8 +165,7 @@ class AudioStore:
         for digest in self.list_audio(bucket).difference(named):
             (self._folder(bucket) / f"{digest}{_SUFFIX}").unlink(missing_ok=True)
 
-    @contextmanager
-    def lock(self, bucket: int) -> Iterator[None]:
+    def lock(self, bucket: int) -> AbstractContextManager[None]:
         """Keep other runs out of a bucket; the system lets go of it however the process ends.
 
         Raises
@@ -157,18 +173,11 @@ class AudioStore:
         CatalogError
             Another run is in it.
         """
-        self._folder(bucket).mkdir(parents=True, exist_ok=True)
-        folder = os.open(self._folder(bucket), os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-        except BlockingIOError as error:
-            raise CatalogError(
-                f"Another run is at work on bucket {bucket:02d} of the audio store: "
-                "wait until it has ended, then run this one again."
-            ) from error
-        finally:
-            os.close(folder)
+        return lock_file(
+            self._folder(bucket) / "lock",
+            busy=f"Another run is at work on bucket {bucket:02d} of the audio store: "
+            "wait until it has ended, then run this one again.",
+        )
 
     def sweep(self, bucket: int) -> None:
         """Remove what a killed run left half-written in a bucket."""
@@ -176,6 +185,9 @@ class AudioStore:
 
     def _folder(self, bucket: int) -> Path:
         return self.root / f"{bucket:02d}"
+
+    def _new_path(self, digest: str) -> Path:
+        return self.audio_path(digest).with_suffix(_NEW)
 
     def _read(self, name: str, buckets: Iterable[int], columns: tuple[str, ...]) -> pd.DataFrame:
         paths = [path for bucket in buckets if (path := self._folder(bucket) / name).exists()]

@@ -12,6 +12,9 @@ from torch.nn import functional
 
 from ml.audio import SAMPLE_RATE
 
+DIMENSIONS = 128
+"""Of an embedding, as every encoder's."""
+
 Float32 = npt.NDArray[np.float32]
 
 
@@ -37,6 +40,10 @@ class BaselineSettings:
     hop: int = 1024
     deviation: bool = True
     whiten: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.n_mfcc <= self.n_mels:
+            raise ValueError(f"choose n_mfcc from 1 to n_mels ({self.n_mels}), not {self.n_mfcc}")
 
     @property
     def features(self) -> int:
@@ -89,17 +96,18 @@ def fit_baseline(
     Returns
     -------
     BaselineEncoder
+        Of the first 128 principal components, if there are more.
     """
     from sklearn.decomposition import IncrementalPCA  # seconds to import, needed for fitting alone
 
     settings = settings or BaselineSettings()
     features = np.concatenate([summarise_mfcc(batch, settings) for batch in batches])
     pca = IncrementalPCA(batch_size=max(256, 2 * features.shape[1])).fit(features)
-    components = pca.components_
+    components, variance = pca.components_[:DIMENSIONS], pca.explained_variance_[:DIMENSIONS]
     if settings.whiten:
         # Directions without variance (fewer clips than features) would become infinite.
-        varied = pca.explained_variance_ > 1e-9 * pca.explained_variance_[0]
-        components = components[varied] / np.sqrt(pca.explained_variance_[varied])[:, None]
+        varied = variance > 1e-9 * variance[0]
+        components = components[varied] / np.sqrt(variance[varied])[:, None]
     tensors = {
         "mean": torch.from_numpy(pca.mean_.astype(np.float32)),
         "components": torch.from_numpy(components.astype(np.float32)),
@@ -120,7 +128,8 @@ class BaselineEncoder:
     Raises
     ------
     ValueError
-        The tensors are not those of a PCA of as many features as the settings give.
+        The tensors are not those of a PCA of as many features as the settings give, or hold
+        more components than an embedding has dimensions.
     """
 
     architecture = "baseline"
@@ -130,6 +139,8 @@ class BaselineEncoder:
         shapes = {name: tuple(tensor.shape[-1:]) for name, tensor in tensors.items()}
         if shapes != {"mean": (features,), "components": (features,)}:
             raise ValueError(f"tensors do not fit {features} features: {shapes}")
+        if len(tensors["components"]) > DIMENSIONS:
+            raise ValueError(f"more than {DIMENSIONS} components: {len(tensors['components'])}")
         self.settings = settings
         self.tensors = tensors
 
@@ -137,5 +148,5 @@ class BaselineEncoder:
         """Embed ``[B, samples]`` into ``[B, 128]``; the dimensions that PCA lacks are zero."""
         features = torch.from_numpy(summarise_mfcc(waveform.cpu().numpy(), self.settings))
         projected = (features - self.tensors["mean"]) @ self.tensors["components"].T
-        padding = 128 - projected.shape[1]
+        padding = DIMENSIONS - projected.shape[1]
         return functional.pad(functional.normalize(projected, dim=1), (0, padding))

@@ -1,9 +1,9 @@
-"""Score encoders on any labelled catalogue: no orchestrator, no database, all of its tracks."""
+"""Score encoders on any labelled catalogue: no orchestrator, no database, any of its tracks."""
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast, get_args
 
 import pandas as pd
 
@@ -17,17 +17,22 @@ from ml.errors import EvaluationError
 from ml.evaluation.comparison import compare_encoders
 from ml.evaluation.protocols import PROTOCOLS, EvaluationSettings, ScoreRow
 from ml.evaluation.raters import AgreementRow, rate_encoders
-from ml.splits import N_BUCKETS, label_splits
+from ml.splits import N_BUCKETS, Split, label_splits
 from ml.workspace import Workspace
 
 BASELINE, RANDOM, ALL = "baseline", "random", "all"
 
 
 class CatalogScores(NamedTuple):
-    """What encoders score on a catalogue, and how often they agree with raters, if some rated."""
+    """What encoders score on a catalogue, and how often they agree with raters, if some rated.
+
+    Of the `tracks` that they were scored on, the pipeline and the baseline train on `trained_on`.
+    """
 
     rows: list[ScoreRow]
     agreement: list[AgreementRow]
+    tracks: int
+    trained_on: int
 
 
 def evaluate_catalog(
@@ -36,8 +41,9 @@ def evaluate_catalog(
     protocol: str,
     root: Path,
     triplets: pd.DataFrame | None = None,
+    split: str = ALL,
 ) -> CatalogScores:
-    """Score encoders on all tracks of a catalogue.
+    """Score encoders on the tracks of a catalogue.
 
     The baseline's principal components are fitted on the tracks that hash into the training split.
 
@@ -52,7 +58,9 @@ def evaluate_catalog(
     root : Path
         `DATA_DIR`: decoded tracks are kept in a folder of their own below it, for the next time.
     triplets : pandas.DataFrame, optional
-        What raters judged; columns `ml.evaluation.raters.COLUMNS`.
+        What raters judged, in any split; columns `ml.evaluation.raters.COLUMNS`.
+    split : str
+        Whose tracks are scored: one of `ml.splits.Split`, or `all`.
 
     Returns
     -------
@@ -60,6 +68,8 @@ def evaluate_catalog(
     """
     if protocol not in (*PROTOCOLS, ALL):
         raise EvaluationError(f"No protocol {protocol!r}: use one of {(*PROTOCOLS, ALL)}.")
+    if split not in (*get_args(Split), ALL):
+        raise EvaluationError(f"No split {split!r}: use one of {(*get_args(Split), ALL)}.")
     protocols = PROTOCOLS if protocol == ALL else (protocol,)
     collection = collect_catalog(manifest, root)
     resolved = {_short_name(name): _resolve(name, collection) for name in encoders}
@@ -68,12 +78,16 @@ def evaluate_catalog(
         raise EvaluationError(
             "No triplet is about tracks of this catalogue: give the catalogue that was rated."
         )
-    rows = compare_encoders(resolved, collection, EvaluationSettings(protocols=protocols))
-    return CatalogScores(rows, agreement)
+    judged = collection if split == ALL else collection.of(cast("Split", split))
+    rows = compare_encoders(resolved, judged, EvaluationSettings(protocols=protocols))
+    trained_on = len(judged.of("train").tracks)
+    return CatalogScores(rows, agreement, len(judged.tracks), trained_on)
 
 
-def collect_catalog(manifest: str, root: Path) -> Collection:
-    """Decode a catalogue, or find it decoded, and collect the clips of all its tracks.
+def collect_catalog(manifest: str, root: Path, *, decode: bool = True) -> Collection:
+    """Decode a catalogue, or find it decoded, and collect the clips of its tracks.
+
+    Tracks that were taken down are left out, whichever catalogue has them.
 
     Parameters
     ----------
@@ -81,15 +95,18 @@ def collect_catalog(manifest: str, root: Path) -> Collection:
         Of any catalogue.
     root : Path
         `DATA_DIR`.
+    decode : bool
+        False where another process has just done so: nothing is looked at but what it wrote.
 
     Returns
     -------
     Collection
     """
     name = hashlib.sha256(str(Path(manifest).resolve()).encode()).hexdigest()[:16]
-    store = Workspace(root / "evaluated" / name).store
-    tracks = label_splits(read_catalog(manifest).tracks)
-    extract_clips(tracks, store, range(N_BUCKETS))
+    store, denied = Workspace(root / "evaluated" / name).store, Workspace(root).denied_tracks
+    tracks = label_splits(read_catalog(manifest, denied()).tracks)
+    if decode:
+        extract_clips(tracks, store, range(N_BUCKETS), denied=denied)
     return Collection.load(store, tracks)
 
 

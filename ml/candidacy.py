@@ -16,7 +16,7 @@ import pandas as pd
 
 from ml.collection import Collection
 from ml.development import Model
-from ml.encoders import Encoder, RandomEncoder, load_encoder
+from ml.encoders import Encoder, RandomEncoder, choose_device, load_encoder
 from ml.evaluation.comparison import fingerprint_comparison
 from ml.evaluation.contest import CategoryRow, Contest, DifferenceRow, hold_contest
 from ml.evaluation.hubness import HubnessRow
@@ -30,7 +30,8 @@ from ml.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
-SETTINGS = EvaluationSettings(protocols=("paper", "xt"))
+SETTINGS = EvaluationSettings()
+"""All protocols: the stricter ones are the honest columns, and the full one has hubness."""
 SPLITS: tuple[Split, ...] = ("validation", "test")
 
 RANDOM, BASELINE, CANDIDATE, PRODUCTION = "random", "baseline", "convnet", "production"
@@ -174,12 +175,12 @@ def open_encoders(
     encoders: dict[str, Encoder] = {
         RANDOM: RandomEncoder(),
         BASELINE: load_encoder(Path(baseline["folder"])),
-        CANDIDATE: load_encoder(Path(candidate["folder"])),
+        CANDIDATE: load_encoder(Path(candidate["folder"]), choose_device()),
     }
     with ExitStack() as stack:
         if production:
             folder = stack.enter_context(registry.encoder_folder(production))
-            encoders[PRODUCTION] = load_encoder(folder)
+            encoders[PRODUCTION] = load_encoder(folder, choose_device())
         yield encoders
 
 

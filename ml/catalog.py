@@ -11,9 +11,9 @@ import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-import fsspec
 import pandas as pd
 import pandera.pandas as pa
+from fsspec.core import url_to_fs
 
 from ml.errors import CatalogError
 from ml.paths import PATH_REMEDIES
@@ -131,7 +131,9 @@ def _split(text: str) -> list[str]:
 
 def _read_manifest(manifest: str) -> pd.DataFrame:
     try:
-        with fsspec.open(manifest, "rb") as file:
+        system, name = url_to_fs(manifest)
+        system.invalidate_cache()  # others edit it, of which a remote file system is not told
+        with system.open(name, "rb") as file:
             if manifest.endswith((".parquet", ".pq")):
                 return _to_text(pd.read_parquet(file))
             return pd.read_csv(file, dtype=str, keep_default_na=False)

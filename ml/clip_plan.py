@@ -4,7 +4,7 @@ A file is known by its size and time of modification, a remote one by its ETag, 
 once those differ; with the settings these tell whether its samples are still right.
 """
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -14,7 +14,6 @@ import pandas as pd
 from ml.audio_store import CLIP_COLUMNS, AudioStore
 from ml.clip_settings import ClipSettings
 from ml.decoding import Task
-from ml.errors import CatalogError
 from ml.splits import N_BUCKETS, assign_bucket
 
 DAY_SECONDS = 86_400.0
@@ -91,6 +90,7 @@ def plan_buckets(
     store: AudioStore,
     settings: ClipSettings,
     now: float,
+    denied: Collection[str] = (),
 ) -> list[Plan]:
     """Compare the manifests of buckets with the tracks that they are to hold.
 
@@ -108,6 +108,8 @@ def plan_buckets(
         How tracks become clips.
     now : float
         Unix time.
+    denied : collection of str, optional
+        Tracks that were taken down: not wanted, and not kept.
 
     Returns
     -------
@@ -119,10 +121,11 @@ def plan_buckets(
     gone = store.read_gone(buckets)
     gone = gone[~gone["track_id"].isin(clips["track_id"])]
     stored = _concatenate([clips, gone.drop(columns="gone_since")], CLIP_COLUMNS)
+    tracks = tracks[~tracks["track_id"].isin(denied)]
     parts = [_split_by_bucket(frame, buckets) for frame in (tracks, stored, rejected, gone)]
     rows = [_Rows(*frames) for frames in zip(*parts, strict=True)]
     return [
-        _plan_bucket(bucket, held, store.list_audio(bucket), sources, settings, now)
+        _plan_bucket(bucket, held, store.list_audio(bucket), sources, settings, now, denied)
         for bucket, held in zip(buckets, rows, strict=True)
     ]
 
@@ -148,6 +151,7 @@ def _plan_bucket(
     sources: Mapping[str, str],
     settings: ClipSettings,
     now: float,
+    denied: Collection[str],
 ) -> Plan:
     tracks, stored, rejected, gone = rows
     known = dict(_pick(rejected, "track_id", "fingerprint"))
@@ -163,7 +167,8 @@ def _plan_bucket(
     ids = frozenset(task.track_id for task in wanted)
     since = dict(_pick(gone, "track_id", "gone_since"))
     left = {track: since.get(track, now) for track in contents.keys() - ids}
-    expired = {t for t, when in left.items() if now - when > settings.grace_days * DAY_SECONDS}
+    oldest = now - settings.grace_days * DAY_SECONDS
+    expired = {track for track, when in left.items() if when < oldest or track in denied}
     return Plan(
         bucket,
         stored,
@@ -192,6 +197,7 @@ def _make_task(
         path,
         f"{source}:{settings.fingerprint}",
         f"{source}:{settings.worker_fingerprint}",
+        source,
         stored=stored if made_by == settings.fingerprint else "",
     )
 
@@ -200,36 +206,26 @@ def _is_stale(task: Task, known: str | None) -> bool:
     return known not in (task.fingerprint, task.worker_fingerprint)
 
 
-def require_most(plans: list[Plan], store: AudioStore, limit: float) -> None:
-    """Stop before anything is changed if much of the catalogue has vanished at once.
+def count_vanished(plans: list[Plan], store: AudioStore) -> tuple[int, int]:
+    """Count the tracks that have vanished, and all that were there before.
 
     Parameters
     ----------
     plans : list of Plan
-        Of the buckets of this run; the share is taken of all buckets.
+        Of the buckets of this run; what was there before is counted in all buckets.
     store : AudioStore
         Holds what was there before.
-    limit : float
-        Largest share.
 
-    Raises
-    ------
-    CatalogError
-        More than that has vanished.
+    Returns
+    -------
+    int, int
     """
-    vanished = sum(len(plan.vanished) for plan in plans)
-    if not vanished:
-        return
+    if not (vanished := sum(len(plan.vanished) for plan in plans)):
+        return 0, 0
     others = set(range(N_BUCKETS)) - {plan.bucket for plan in plans}
     frames = (store.read_clips(others), store.read_rejected(others))
     before = sum(len(plan.before) for plan in plans) + sum(f["track_id"].nunique() for f in frames)
-    if vanished > limit * before:
-        raise CatalogError(
-            f"{vanished:,} of {before:,} tracks have vanished from the catalogue "
-            f"({vanished / before:.0%}, limit {limit:.0%}), and nothing was changed. Is CATALOG "
-            "the right manifest, and is its disk there? If they are meant to go, run `clips` with "
-            "`allow_shrinking: true` in its config."
-        )
+    return vanished, before
 
 
 def join_rows(frames: list[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ reason. A track that has left the catalogue is kept for a while, in case it come
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
 
 import numpy as np
@@ -22,11 +22,12 @@ from ml.audio_store import (
     REJECTED_COLUMNS,
     AudioStore,
 )
-from ml.clip_plan import Extraction, Plan, join_rows, plan_buckets, require_most
-from ml.clip_settings import ClipSettings
-from ml.decoding import WORKER_REASONS, Decoded, Decoder, Task, decode_tracks
+from ml.clip_plan import Extraction, Plan, count_vanished, join_rows, plan_buckets
+from ml.clip_settings import ClipSettings, explain_rejection
+from ml.decoding import CHANGED, WORKER_REASONS, Decoded, Decoder, Task, decode_tracks
 from ml.errors import AudioError
 from ml.progress import track_progress
+from ml.shrinking import require_most
 from ml.sources import fingerprint_files
 from ml.splits import assign_bucket
 
@@ -64,6 +65,7 @@ def extract_clips(
     *,
     allow_shrinking: bool = False,
     now: float | None = None,
+    denied: Callable[[], Collection[str]] = frozenset,
 ) -> Extraction:
     """Bring the audio store and the clip manifests of some buckets up to date.
 
@@ -85,6 +87,9 @@ def extract_clips(
         Whether more of the catalogue may vanish at once than the settings allow.
     now : float, optional
         Unix time, for tracks that leave.
+    denied : callable
+        Gives the tracks that were taken down. Asked once the buckets are locked: a takedown that
+        was not heard of by then finds them locked, and is repeated.
 
     Returns
     -------
@@ -105,9 +110,9 @@ def extract_clips(
             locks.enter_context(store.lock(bucket))
         moment = time.time() if now is None else now
         sources = fingerprint_files(tracks.loc[tracks["bucket"].isin(buckets), "path"])
-        plans = plan_buckets(buckets, tracks, sources, store, settings, moment)
+        plans = plan_buckets(buckets, tracks, sources, store, settings, moment, denied())
         if not allow_shrinking:
-            require_most(plans, store, settings.max_vanished)
+            require_most(*count_vanished(plans, store), settings.max_vanished)
         for plan in plans:
             store.sweep(plan.bucket)
             store.remove_unnamed(plan.bucket, set(plan.stored["digest"]))
@@ -152,8 +157,8 @@ def _finish_bucket(
     for task in plan.tasks:
         outcome = outcomes[task.track_id]
         if isinstance(outcome, AudioError):
-            known = _known_by(task, outcome.reason)
-            rejected.append((task.track_id, task.digest, known, outcome.reason, outcome.message))
+            known, remedy = _known_by(task, outcome.reason), explain_rejection(outcome)
+            rejected.append((task.track_id, task.digest, known, outcome.reason, remedy))
         elif not outcome.samples:
             same[task.track_id] = task.fingerprint
             report.changed -= 1
@@ -172,6 +177,7 @@ def _finish_bucket(
     stays = plan.rejected[plan.rejected["track_id"].isin(plan.wanted - tried)]
     report.quarantined += len(stays) + len(rejected)
     store.sweep(plan.bucket)  # of what workers that died left behind
+    _adopt(plan, outcomes, store)
     store.write_bucket(
         plan.bucket,
         join_rows([valid, pd.DataFrame(clips, columns=list(CLIP_COLUMNS))], CLIP_COLUMNS),
@@ -183,8 +189,34 @@ def _finish_bucket(
     )
 
 
+def _adopt(plan: Plan, outcomes: dict[str, Decoded | AudioError], store: AudioStore) -> None:
+    """Put new samples in place, once the manifests no longer vouch for those that were there.
+
+    Killed between the two, a run would else leave new samples under an old file's name: were that
+    file put back, they would pass for its own.
+    """
+    decoded = {
+        task.track_id: task.digest
+        for task in plan.tasks
+        if isinstance(outcome := outcomes[task.track_id], Decoded) and outcome.samples
+    }
+    if plan.stored["track_id"].isin(decoded).any():
+        clips, rejected, gone = store.read_manifests(plan.bucket)
+        store.write_manifests(
+            plan.bucket, _disown(clips, decoded), rejected, _disown(gone, decoded)
+        )
+    for digest in decoded.values():
+        store.adopt(digest)
+
+
+def _disown(rows: pd.DataFrame, tracks: Iterable[str]) -> pd.DataFrame:
+    """Say no longer what the samples of some tracks were made from."""
+    known = ~rows["track_id"].isin(tracks)
+    return rows.assign(**{name: rows[name].where(known, "") for name in ("fingerprint", "content")})
+
+
 def _known_by(task: Task, reason: str) -> str:
     """Fingerprint that a rejection holds for; a permission or a network may be mended unseen."""
-    if reason == "unreadable":
+    if reason in ("unreadable", CHANGED):
         return ""
     return task.worker_fingerprint if reason in WORKER_REASONS else task.fingerprint

@@ -1,6 +1,7 @@
 """Decode tracks into the audio store, in worker processes: a bad file costs its own track."""
 
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,7 +16,7 @@ from ml.audio import INT16_SCALE, SAMPLE_RATE, AudioLimits, Int16, decode_blocks
 from ml.audio_store import AudioStore
 from ml.errors import AudioError
 from ml.isolation import WorkerFailure, WorkerLimits, map_isolated
-from ml.sources import open_locally
+from ml.sources import fingerprint_file, is_remote, open_locally
 from ml.workers import map_in_parallel, on_cluster
 
 Decoder = Callable[[Path, AudioLimits], Iterator[Int16]]
@@ -25,7 +26,13 @@ _CRASHED, _TIMEOUT, _MEMORY = "decoder_crashed", "decoder_timeout", "decoder_mem
 WORKER_REASONS = (_CRASHED, _TIMEOUT, _MEMORY)
 """Reason codes of files on which a worker failed."""
 
+CHANGED = "changed_meanwhile"
+"""Reason code of files that were replaced while a run was at work on them."""
+
 _HASH_BYTES = 1 << 20
+_BY_OTHERS = (-signal.SIGALRM, -signal.SIGKILL)
+"""How workers end for which other processes may be to blame."""
+
 _BATCH_TRACKS = 16  # a few seconds of work, beside which sending them is nothing
 
 
@@ -39,6 +46,8 @@ class Task(NamedTuple):
     """Of the file and what decides its samples."""
     worker_fingerprint: str
     """Of the file, what decides its samples, and the worker's limits."""
+    source: str = ""
+    """Fingerprint of the file alone; not looked at if empty."""
     stored: str = ""
     """Hash of the file whose samples the store has, if they are what the settings would give."""
 
@@ -60,7 +69,11 @@ def decode_tracks(
     n_jobs: int,
     decoder: Decoder,
 ) -> Iterator[tuple[Task, Decoded | AudioError]]:
-    """Put the samples of tracks into the store.
+    """Write the samples of tracks beside those that the store has (see `AudioStore.adopt`).
+
+    What takes too long, or is killed as by a system that is out of memory, may do so because of
+    what else is going on: it is tried once more, alone, when all others are done. So a busy machine
+    costs a good file nothing, and a bad one its limits twice, not in every run.
 
     Parameters
     ----------
@@ -81,11 +94,16 @@ def decode_tracks(
         What it has, or why it has nothing; in any order.
     """
     decode_one = partial(decode_track, store=store, limits=limits, decoder=decoder)
+    doubtful: list[Task] = []
     for task, outcome in _map_isolated(decode_one, tasks, worker, n_jobs):
-        if isinstance(outcome, WorkerFailure):
-            yield task, _explain(outcome, worker)
-        else:
+        if not isinstance(outcome, WorkerFailure):
             yield task, outcome
+        elif outcome.exit_code in _BY_OTHERS:
+            doubtful.append(task)
+        else:
+            yield task, _explain(outcome, worker)
+    for task, outcome in _map_isolated(decode_one, doubtful, worker, 1) if doubtful else ():
+        yield task, _explain(outcome, worker) if isinstance(outcome, WorkerFailure) else outcome
 
 
 Outcome = tuple[Task, Decoded | AudioError | WorkerFailure]
@@ -119,13 +137,35 @@ def decode_track(
     """Do what `decode_tracks` does for one track, in this process."""
     try:
         with open_locally(task.path, limits.max_bytes) as path:
-            if task.stored and path.is_file() and hash_file(path) == task.stored:
-                return Decoded(0, task.stored)
-            with _silence_decoders():
-                samples = store.write_blocks(task.digest, _read(path, limits, decoder))
-            return Decoded(samples, hash_file(path))
+            before = _identify(path)
+            outcome = _decode(path, task, store, limits, decoder)
+            planned = is_remote(task.path) or task.source in ("", fingerprint_file(task.path))
+            if planned and _identify(path) == before:
+                return outcome
+            return AudioError(CHANGED, "It changed while it was read: run again.")
+    except AudioError as error:  # it could not be copied
+        return error
+
+
+def _decode(
+    path: Path, task: Task, store: AudioStore, limits: AudioLimits, decoder: Decoder
+) -> Decoded | AudioError:
+    try:
+        if task.stored and path.is_file() and hash_file(path) == task.stored:
+            return Decoded(0, task.stored)
+        with _silence_decoders():
+            samples = store.write_blocks(task.digest, _read(path, limits, decoder))
+        return Decoded(samples, hash_file(path))
     except AudioError as error:
         return error
+
+
+def _identify(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def decode_excerpt(
@@ -245,12 +285,12 @@ def _explain(failure: WorkerFailure, limits: WorkerLimits) -> AudioError:
     if failure.cause == "time":
         return AudioError(
             _TIMEOUT,
-            f"Not decoded within {limits.seconds:g} s: export the file again, or allow more time.",
+            f"Not decoded within {limits.seconds:g} s: export the file again.",
         )
     if failure.cause == "memory":
         return AudioError(
             _MEMORY,
-            f"Decoding takes over {limits.megabytes} MB: export the file again, or allow more.",
+            f"Decoding takes over {limits.megabytes} MB: export the file again.",
         )
     return AudioError(
         _CRASHED,

@@ -1,13 +1,15 @@
 """The encoders behind one protocol, and their files.
 
 An encoder maps a waveform to a point on the unit sphere in 128 dimensions, its front end included.
-Saved, it is two files: ``encoder.safetensors`` holds the tensors, ``encoder.json`` everything else
-and the SHA-256 of the first. Nothing is ever unpickled.
+Saved, it is two files: ``encoder.safetensors`` holds the tensors, ``encoder.json`` everything else,
+the SHA-256 of the first, and one of its own content (which files written before lack). Nothing is
+ever unpickled.
 """
 
 import hashlib
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -49,6 +51,13 @@ class Encoder(Protocol):
         """Embed ``[B, samples]`` float32 at 16 kHz into ``[B, 128]`` float32 of norm 1."""
 
 
+@dataclass(frozen=True)
+class RandomSettings:
+    """Seed of a random encoder's draws."""
+
+    seed: int = 0
+
+
 class RandomEncoder:
     """Draw an embedding from a uniform distribution per clip (paper, section 3.1).
 
@@ -59,10 +68,10 @@ class RandomEncoder:
     """
 
     architecture = "random"
-    settings: dict[str, Any] = {}  # noqa: RUF012
     tensors: dict[str, Tensor] = {}  # noqa: RUF012
 
     def __init__(self, seed: int = 0) -> None:
+        self.settings = RandomSettings(seed)
         self._generator = torch.Generator().manual_seed(seed)
 
     def encode(self, waveform: Tensor) -> Tensor:
@@ -99,8 +108,15 @@ class ConvNetEncoder:
     def encode(self, waveform: Tensor) -> Tensor:
         """Embed ``[B, samples]`` into ``[B, 128]``, computed on the network's device."""
         device = next(self.network.parameters()).device
-        embedding: Tensor = self.network(waveform.to(device))
+        # A GPU's convolutions would round to TF32's ten bits: other vectors than a CPU's.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            embedding: Tensor = self.network(waveform.to(device))
         return embedding.cpu()
+
+
+def choose_device() -> str:
+    """Name where a catalogue is embedded: on a GPU, if there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def save_encoder(encoder: Encoder, folder: Path) -> None:
@@ -117,15 +133,22 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
     description = {
         "format": FORMAT,
         "architecture": encoder.architecture,
-        "hyperparameters": asdict(encoder.settings) if encoder.settings else {},
+        "hyperparameters": asdict(encoder.settings),
         "sample_rate": SAMPLE_RATE,
         "embedding_dim": EMBEDDING_DIM,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
+    description["description_sha256"] = digest_description(description)
     with replace_file(folder / WEIGHTS_FILE) as file:
         file.write(weights)
     with replace_file(folder / DESCRIPTION_FILE) as file:
         file.write(json.dumps(description, indent=2).encode())
+
+
+def digest_description(description: Mapping[str, Any]) -> str:
+    """SHA-256 of a description, whatever its layout: of all that it says but that digest itself."""
+    said = {name: value for name, value in description.items() if name != "description_sha256"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def load_encoder(folder: Path, device: str = "cpu") -> Encoder:
@@ -164,7 +187,7 @@ def _restore(description: dict[str, Any], tensors: dict[str, Tensor], device: st
     if architecture == "baseline":
         return BaselineEncoder(TypeAdapter(BaselineSettings).validate_python(given), tensors)
     if architecture == "random":
-        return RandomEncoder()
+        return RandomEncoder(TypeAdapter(RandomSettings).validate_python(given).seed)
     if architecture != "convnet":
         raise KeyError(architecture)
     network = ConvNet(TypeAdapter(ConvNetSettings).validate_python(given))
@@ -185,6 +208,11 @@ def _read_description(folder: Path) -> dict[str, Any]:
         raise EncoderError(f"{path} is damaged: export the encoder again.") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise EncoderError(f"{path} was not written by this version: export the encoder again.")
+    digest = digest_description(description)
+    if description.get("description_sha256", digest) != digest:
+        raise EncoderError(
+            f"{path} does not match its own SHA-256, it was changed: export the encoder again."
+        )
     return description
 
 

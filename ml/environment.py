@@ -1,9 +1,15 @@
 """The project's one environment: where everything lies, and a few settings of its operation."""
 
+import os
+import re
 from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ml.errors import SoundalikeError
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # of its two slashes a path keeps one
 
 
 class Environment(BaseSettings):
@@ -33,7 +39,18 @@ class Environment(BaseSettings):
 
     @property
     def root(self) -> Path:
-        """Folder of all state, absolute."""
+        """Folder of all state, absolute.
+
+        Raises
+        ------
+        SoundalikeError
+            It is a URL.
+        """
+        if _URL.match(str(self.data_dir)):
+            raise SoundalikeError(
+                f"DATA_DIR is {os.environ.get('DATA_DIR', self.data_dir)}, a URL: set it to a "
+                "folder of this machine (the manifest and its audio may lie on s3://)."
+            )
         return self.data_dir.resolve()
 
     @property

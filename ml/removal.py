@@ -1,27 +1,31 @@
 """Removing every trace of a track from the disk: its audio, its clips, its rows of tables."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from ml.audio_store import AudioStore
-from ml.snapshot import SNAPSHOTS
 from ml.splits import assign_bucket, hash_track
 from ml.storage import sweep_temporaries
-from ml.workspace import Workspace
-
-TABLES = ("catalog", "tracks", *SNAPSHOTS)
-"""Tables that a later step would make clips from, or that name tracks."""
+from ml.workspace import TRACK_TABLES, Workspace
 
 
-def remove_audio(workspace: Workspace, track_id: str) -> dict[str, int]:
-    """Remove a track from every audio store, evaluated catalogues' included.
+def list_stores(workspace: Workspace) -> list[AudioStore]:
+    """List every audio store, evaluated catalogues' included."""
+    evaluated = sorted(path.parent for path in workspace.root.glob("evaluated/*/audio"))
+    return [Workspace(root).store for root in (workspace.root, *evaluated)]
+
+
+def remove_audio(workspace: Workspace, store: AudioStore, track_id: str) -> dict[str, int]:
+    """Remove a track from an audio store.
 
     Parameters
     ----------
     workspace : Workspace
         The pipeline's state.
+    store : AudioStore
+        One of `list_stores`.
     track_id : str
         Any id; nothing happens for one that is not stored.
 
@@ -29,15 +33,14 @@ def remove_audio(workspace: Workspace, track_id: str) -> dict[str, int]:
     -------
     dict of str to int
         Clips and files removed, by the path relative to the workspace; only what was there.
+
+    Raises
+    ------
+    CatalogError
+        A run is at work on the track's bucket.
     """
-    digest = hash_track(track_id)
-    removed: dict[str, int] = {}
-    for store in _stores(workspace):
-        removed |= {
-            str(path.relative_to(workspace.root)): count
-            for path, count in _remove_from(store, digest).items()
-        }
-    return removed
+    removed = _remove_from(store, hash_track(track_id))
+    return {str(path.relative_to(workspace.root)): count for path, count in removed.items()}
 
 
 def remove_rows(workspace: Workspace, track_id: str) -> dict[str, int]:
@@ -48,14 +51,9 @@ def remove_rows(workspace: Workspace, track_id: str) -> dict[str, int]:
     dict of str to int
         Rows removed, by table; only what was there.
     """
-    removed: dict[str, int] = {}
-    for name, table in _tables(workspace):
-        kept = table[table["track_id"] != track_id]
-        if len(kept) < len(table):
-            workspace.save_table(name, kept.reset_index(drop=True))
-            removed[f"table {name}"] = len(table) - len(kept)
+    removed = workspace.remove_track(track_id)
     sweep_temporaries(workspace.table_folder)  # a killed writer may have left a copy with the track
-    return removed
+    return {f"table {name}": count for name, count in removed.items()}
 
 
 def find_remains(workspace: Workspace, track_id: str) -> list[str]:
@@ -63,10 +61,9 @@ def find_remains(workspace: Workspace, track_id: str) -> list[str]:
     digest = hash_track(track_id)
     bucket = assign_bucket(digest)
     found: list[str] = []
-    for store in _stores(workspace):
+    for store in list_stores(workspace):
         found += map(str, store.audio_path(digest).parent.glob(f"*{digest}*"))
-        frames = (read([bucket]) for read in _readers(store))
-        if any((frame["digest"] == digest).any() for frame in frames):
+        if any((frame["digest"] == digest).any() for frame in store.read_manifests(bucket)):
             found.append(f"manifest of bucket {bucket:02d} in {store.root}")
     tables = _tables(workspace)
     return found + [
@@ -74,19 +71,9 @@ def find_remains(workspace: Workspace, track_id: str) -> list[str]:
     ]
 
 
-def _stores(workspace: Workspace) -> list[AudioStore]:
-    evaluated = sorted(path.parent for path in workspace.root.glob("evaluated/*/audio"))
-    return [Workspace(root).store for root in (workspace.root, *evaluated)]
-
-
 def _tables(workspace: Workspace) -> Iterator[tuple[str, pd.DataFrame]]:
-    present = (name for name in TABLES if workspace.has_table(name))
+    present = (name for name in TRACK_TABLES if workspace.has_table(name))
     yield from ((name, workspace.load_table(name)) for name in present)
-
-
-def _readers(store: AudioStore) -> tuple[Callable[[list[int]], pd.DataFrame], ...]:
-    """List what reads a bucket's manifests, in the order in which `write_bucket` takes them."""
-    return store.read_clips, store.read_rejected, store.read_gone
 
 
 def _remove_from(store: AudioStore, digest: str) -> dict[Path, int]:
@@ -96,14 +83,14 @@ def _remove_from(store: AudioStore, digest: str) -> dict[Path, int]:
         return {}
     removed: dict[Path, int] = {}
     with store.lock(bucket):
-        manifests = [read([bucket]) for read in _readers(store)]
+        manifests = store.read_manifests(bucket)
         kept = [frame[frame["digest"] != digest] for frame in manifests]
-        stored = audio.exists()
+        stored = store.audio_files(digest)
         if rows := sum(map(len, manifests)) - sum(map(len, kept)):
             store.write_bucket(bucket, *kept)
             removed[audio.parent / "manifests"] = rows
-        if stored:
-            audio.unlink(missing_ok=True)  # also one that no manifest names yet
-            removed[audio] = 1
+        for path in stored:
+            path.unlink(missing_ok=True)  # also one that no manifest names yet
+            removed[path] = 1
         store.sweep(bucket)
     return removed

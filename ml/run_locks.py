@@ -44,7 +44,7 @@ class RunLocks:
         """
         path = self._path(run_id)
         try:
-            with path.open("rb") as lock:
+            with path.open("r+b") as lock:  # NFS locks only what is open for writing
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink(missing_ok=True)
         except (BlockingIOError, FileNotFoundError):

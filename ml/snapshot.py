@@ -19,10 +19,9 @@ import pandas as pd
 
 from ml.sources import fingerprint_files
 from ml.splits import assign_bucket, hash_track
-from ml.workspace import Workspace
+from ml.workspace import SNAPSHOTS, Workspace
 
-SEEN, STORED, TRAINED, EVALUATED, INDEXED = "seen", "stored", "trained", "evaluated", "indexed"
-SNAPSHOTS = (SEEN, STORED, TRAINED, EVALUATED, INDEXED)
+SEEN, STORED, TRAINED, EVALUATED, INDEXED = SNAPSHOTS
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,15 @@ is left of it, whatever ends the process.
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from fsspec.core import url_to_fs
 
-from ml.errors import AudioError, CatalogError
+from ml.errors import AudioError, CatalogError, SoundalikeError
+from ml.isolation import stop_clock
+from ml.storage import explain_full_disk
 
 MISSING = "missing"
 """Fingerprint of a file that is not there."""
@@ -75,7 +77,7 @@ def fingerprint_files(paths: Iterable[str]) -> dict[str, str]:
     # Not a question for each file: a catalogue on S3 would take half an hour to find unchanged.
     found = list_files(_common_folder(remote)) if remote else {}
     return {
-        path: _fingerprint_remote(found.get(path)) if is_remote(path) else _fingerprint_local(path)
+        path: _fingerprint_remote(found.get(path)) if is_remote(path) else fingerprint_file(path)
         for path in paths
     }
 
@@ -86,7 +88,8 @@ def _common_folder(urls: list[str]) -> str:
     return f"{scheme}://{os.path.commonpath(folders)}"
 
 
-def _fingerprint_local(path: str) -> str:
+def fingerprint_file(path: str) -> str:
+    """Do what `fingerprint_files` does for a file of this machine."""
     try:
         status = Path(path).stat()
     except (OSError, ValueError):
@@ -116,22 +119,35 @@ def open_locally(path: str, max_bytes: int) -> Iterator[Path]:
     ------
     AudioError
         For a remote file: `missing_file`, `unreadable` or `too_many_bytes`.
+    SoundalikeError
+        The disk of ``TMPDIR`` is full.
     """
     if not is_remote(path):
         yield Path(path)
         return
-    with tempfile.TemporaryFile() as copy:
+    with _temporary_file() as copy:
         target = Path(f"/dev/fd/{copy.fileno()}")
-        _download(path, target, max_bytes)
+        with stop_clock():  # a slow network is no fault of the file's
+            _download(path, target, max_bytes)
         yield target
+
+
+def _temporary_file() -> IO[bytes]:
+    with _explain_full_disk():
+        return tempfile.TemporaryFile()
+
+
+def _explain_full_disk() -> AbstractContextManager[None]:
+    return explain_full_disk(Path(tempfile.gettempdir()), ", or set TMPDIR to a larger one")
 
 
 def _download(url: str, target: Path, max_bytes: int) -> None:
     try:
         system, name = url_to_fs(url)
         _check_size(system.info(name)["size"], max_bytes)
-        system.get_file(name, str(target))
-    except (AudioError, MemoryError):
+        with _explain_full_disk():
+            system.get_file(name, str(target))
+    except (SoundalikeError, MemoryError):
         raise
     except FileNotFoundError as error:
         raise AudioError(

@@ -1,12 +1,15 @@
 """Write files so that a kill at any instant leaves the old file or the new one, never a half."""
 
+import errno
 import fcntl
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from ml.errors import SoundalikeError
 
 SUFFIX = ".tmp"
 
@@ -27,21 +30,56 @@ def replace_file(path: Path, *, sync_name: bool = True) -> Iterator[IO[bytes]]:
     ------
     IO[bytes]
         Open for writing in binary.
+
+    Raises
+    ------
+    SoundalikeError
+        The disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=SUFFIX)
-    fcntl.flock(handle, fcntl.LOCK_EX)  # held while the writer lives: see `sweep_temporaries`
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{SUFFIX}")
+    with explain_full_disk(path.parent):
+        # Who may read it is for the umask to say: `tempfile` would let nobody else.
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        fcntl.flock(handle, fcntl.LOCK_EX)  # held while the writer lives: see `sweep_temporaries`
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                temporary.replace(path)
+                if sync_name:
+                    _sync_folder(path.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def explain_full_disk(folder: Path, otherwise: str = "") -> Iterator[None]:
+    """Say what to do about a full disk, whatever was being written.
+
+    Parameters
+    ----------
+    folder : Path
+        On that disk.
+    otherwise : str, optional
+        What else one may do than make room.
+
+    Raises
+    ------
+    SoundalikeError
+        There is no space left, or no quota.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            Path(temporary).replace(path)
-            if sync_name:
-                _sync_folder(path.parent)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise SoundalikeError(
+            f"No space is left on the disk of {folder}: make room{otherwise}, and run this again; "
+            "what is done stays done."
+        ) from error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -63,8 +101,8 @@ def sweep_temporaries(folder: Path) -> None:
     """
     for temporary in folder.glob(f".*{SUFFIX}"):
         try:
-            with temporary.open("rb") as file:
+            with temporary.open("r+b") as file:  # NFS locks only what is open for writing
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 temporary.unlink(missing_ok=True)
-        except (BlockingIOError, FileNotFoundError):
+        except (BlockingIOError, FileNotFoundError, PermissionError):
             continue

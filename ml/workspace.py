@@ -9,7 +9,8 @@
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,16 @@ import pandas as pd
 
 from ml.audio_store import AudioStore
 from ml.errors import SoundalikeError
+from ml.locks import lock_file
 from ml.storage import replace_file
+
+SNAPSHOTS = ("seen", "stored", "trained", "evaluated", "indexed")
+"""What a catalogue was when a step worked on it (see `ml.snapshot`)."""
+
+TRACK_TABLES = ("catalog", "tracks", *SNAPSHOTS)
+"""Tables from which a step would make something of a track."""
+
+_DENIED = "denylist"
 
 
 @dataclass(frozen=True)
@@ -53,9 +63,54 @@ class Workspace:
         return self.root / "tables"
 
     def save_table(self, name: str, table: pd.DataFrame) -> None:
-        """Replace a table."""
-        with replace_file(self._table_path(name)) as file:
-            table.to_parquet(file, index=False)
+        """Replace a table; one of `TRACK_TABLES` is saved without tracks that were taken down."""
+        with self._lock():
+            if name in TRACK_TABLES and (denied := self.denied_tracks()):
+                table = table[~table["track_id"].isin(denied)].reset_index(drop=True)
+            self._write_table(name, table)
+
+    def remove_track(self, track_id: str) -> dict[str, int]:
+        """Remove a track from `TRACK_TABLES`, not beside a step that saves one of them.
+
+        Returns
+        -------
+        dict of str to int
+            Rows removed, by table; only where there were any.
+        """
+        removed: dict[str, int] = {}
+        with self._lock():
+            for name in filter(self.has_table, TRACK_TABLES):
+                table = self.load_table(name)
+                named = table["track_id"] == track_id
+                if named.any():
+                    self._write_table(name, table[~named].reset_index(drop=True))
+                    removed[name] = int(named.sum())
+        return removed
+
+    def denied_tracks(self) -> frozenset[str]:
+        """List the tracks that were taken down, for steps that have no database."""
+        if not self.has_record(_DENIED):
+            return frozenset()
+        return frozenset(self.load_record(_DENIED)["track_ids"])
+
+    def keep_denylist(self, read: Callable[[], Collection[str]]) -> frozenset[str]:
+        """Copy the denylist.
+
+        Parameters
+        ----------
+        read : callable
+            Gives the ids on it; called while nobody else copies it, so that the last copy is of
+            the last state.
+
+        Returns
+        -------
+        frozenset of str
+        """
+        with self._lock():
+            denied = frozenset(read())
+            if denied != self.denied_tracks():
+                self.save_record(_DENIED, {"track_ids": sorted(denied)})
+        return denied
 
     def load_table(self, name: str) -> pd.DataFrame:
         """Read a table.
@@ -99,6 +154,13 @@ class Workspace:
     def has_record(self, name: str) -> bool:
         """Tell whether a record was made."""
         return self._record_path(name).exists()
+
+    def _lock(self) -> AbstractContextManager[None]:
+        return lock_file(self.root / "tables.lock")
+
+    def _write_table(self, name: str, table: pd.DataFrame) -> None:
+        with replace_file(self._table_path(name)) as file:
+            table.to_parquet(file, index=False)
 
     def _table_path(self, name: str) -> Path:
         return self.table_folder / f"{name}.parquet"

@@ -13,7 +13,7 @@ import dagster as dg
 from ml.environment import Environment
 from ml.errors import SoundalikeError
 
-CONFIGURABLE = ("clips", "candidate_model", "embeddings")
+CONFIGURABLE = ("catalog", "clips", "candidate_model", "embeddings")
 
 C = TypeVar("C", bound=dg.Config)
 

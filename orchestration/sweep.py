@@ -15,6 +15,7 @@ from ml.snapshot import STORED, TRAINED, keep_snapshot
 from orchestration.assets.modelling import ConvNetConfig, configure_training
 from orchestration.failures import explain_failures
 from orchestration.metadata import show_table
+from orchestration.queue import PIPELINE_TAG
 from orchestration.resources import Services
 
 if TYPE_CHECKING:  # torch and optuna take seconds to import
@@ -86,8 +87,9 @@ def choose_best(
 
 
 @dg.job(
+    tags=PIPELINE_TAG,
     description="Search for better hyperparameters by validation mAP; the best model becomes the "
-    "candidate, which the job `promote` evaluates and publishes."
+    "candidate, which the job `promote` evaluates and publishes.",
 )
 def sweep() -> None:
     """Search, then choose."""

@@ -29,16 +29,17 @@ def take_track_down(
     workspace = services.workspace
     with services.open_database() as database:
         if config.undo:
-            lifted = lift_takedown(database, config.track_id)
+            lifted = lift_takedown(database, workspace, config.track_id)
             context.add_output_metadata({"was_on_the_denylist": lifted})
             return
         proof = take_down(
-            database, services.open_registry(), workspace, config.track_id, config.reason
+            database, services.open_registry, workspace, config.track_id, config.reason
         )
     context.add_output_metadata(
         {
             "denied_at": proof.denied_at,
             "deletions": show_table(pd.DataFrame(proof.deletions)),
+            "not_done": show_table(pd.DataFrame(proof.failures)),
             "checks": show_table(pd.DataFrame(proof.checks)),
             "proof": dg.MetadataValue.path(str(proof_path(workspace, config.track_id))),
         }
@@ -48,7 +49,7 @@ def take_track_down(
 
 @dg.job(
     description="Take a track down: unsearchable at once, everything made of it deleted, its id "
-    "on the denylist. Launch it with its track_id and a reason."
+    "on the denylist. Launch it with its track_id and a reason; it waits for no other run."
 )
 def takedown() -> None:
     """Take one track down."""

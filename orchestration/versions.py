@@ -5,6 +5,7 @@ from dataclasses import asdict
 import dagster as dg
 
 from orchestration.failures import explain_failures
+from orchestration.queue import PIPELINE_TAG
 from orchestration.resources import Services
 
 
@@ -77,27 +78,36 @@ def measure_active(context: dg.OpExecutionContext, services: Services) -> None:
     context.add_output_metadata(figures)
 
 
-@dg.job(description="Make a loaded and verified version the one that everyone queries.")
+@dg.job(
+    tags=PIPELINE_TAG,
+    description="Make a loaded and verified version the one that everyone queries.",
+)
 def activate_version() -> None:
     """Activate one version."""
     switch()
 
 
-@dg.job(description="Go back to the version that served before, in one transaction.")
+@dg.job(
+    tags=PIPELINE_TAG, description="Go back to the version that served before, in one transaction."
+)
 def rollback_version() -> None:
     """Go back one version."""
     go_back()
 
 
-@dg.job(description="Drop the embeddings of old versions; the last two stay unless told.")
+@dg.job(
+    tags=PIPELINE_TAG,
+    description="Drop the embeddings of old versions; the last two stay unless told.",
+)
 def retire_versions() -> None:
     """Retire one version or all old ones."""
     drop_embeddings()
 
 
 @dg.job(
+    tags=PIPELINE_TAG,
     description="Recall of the active version's index against exact search, with ef_search and "
-    "query times. Fails when it falls short, and says when to build the index anew."
+    "query times. Fails when it falls short, and says when to build the index anew.",
 )
 def check_recall() -> None:
     """Look whether the index still finds what exact search finds."""

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ml.encoders import Encoder, load_encoder
+from ml.encoders import Encoder, choose_device, load_encoder
 from ml.errors import RegistryError
 from search.database import Database
 from search.queries import query
@@ -73,4 +73,4 @@ class Encoders:
         if self._registry is None:
             self._registry = self._open()
         with self._registry.encoder_folder(ModelVersion(version, row[0], "")) as folder:
-            return load_encoder(folder)
+            return load_encoder(folder, choose_device())

@@ -41,6 +41,15 @@ class Check:
     at: str
 
 
+@dataclass(frozen=True)
+class Failure:
+    """What could not be done, and why."""
+
+    step: str
+    why: str
+    at: str
+
+
 @dataclass
 class Takedown:
     """The proof of a takedown.
@@ -53,6 +62,8 @@ class Takedown:
         Since when it has been on the denylist, ISO 8601.
     deletions : list of Deletion
         By this call and by earlier ones, in their order.
+    failures : list of Failure
+        Of this call.
     checks : list of Check
         Made by this call, after its deletions.
     """
@@ -62,12 +73,14 @@ class Takedown:
     reason: str
     denied_at: str
     deletions: list[Deletion] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
-        """Whether every check was made and found nothing."""
-        return bool(self.checks) and all(check.passed for check in self.checks)
+        """Whether everything was done, and every check was made and found nothing."""
+        passed = bool(self.checks) and all(check.passed for check in self.checks)
+        return passed and not self.failures
 
 
 def require_complete(proof: Takedown) -> None:
@@ -76,13 +89,16 @@ def require_complete(proof: Takedown) -> None:
     Raises
     ------
     SoundalikeError
-        If a check found something; repeating the takedown removes it.
+        If something could not be done or was found; repeating the takedown removes it.
     """
-    failed = [f"{check.check} (found: {check.found})" for check in proof.checks if not check.passed]
+    failed = [f"{failure.step}: {failure.why}" for failure in proof.failures]
+    failed += [
+        f"{check.check} (found: {check.found})" for check in proof.checks if not check.passed
+    ]
     if failed:
         raise SoundalikeError(
-            f"The takedown of {proof.track_id} is not complete: {'; '.join(failed)}. "
-            "End other runs of the pipeline, and run the takedown again."
+            f"The takedown of {proof.track_id} is not complete: {'; '.join(failed)} "
+            "Mend that, end other runs of the pipeline, and run the takedown again."
         )
 
 

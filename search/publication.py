@@ -9,7 +9,7 @@ from dataclasses import asdict
 import pandas as pd
 
 from ml.audio import SAMPLE_RATE
-from ml.encoders import load_encoder
+from ml.encoders import choose_device, load_encoder
 from ml.registry import MODEL_NAME, Registry
 from ml.splits import N_BUCKETS
 from ml.workspace import Workspace
@@ -62,7 +62,7 @@ def publish_windows(
     load_waveforms(database, workspace.store, playable)
     begin_version(database, version.number, MODEL_NAME, version.run_id)
     with registry.encoder_folder(version) as folder:
-        encoder = load_encoder(folder)
+        encoder = load_encoder(folder, choose_device())
     load = load_windows(
         database, version.number, encoder, workspace.store, playable, buckets, windows
     )

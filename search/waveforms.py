@@ -11,6 +11,9 @@ from psycopg.rows import dict_row
 from ml.audio_store import AudioStore
 from ml.progress import track_progress
 from ml.waveform import (
+    EXCERPT_TENTHS,
+    PEAKS_PER_SECOND,
+    find_loudest,
     find_peaks,
     integrate_loudness,
     measure_energies,
@@ -23,28 +26,40 @@ from search.queries import query
 logger = logging.getLogger(__name__)
 
 
+TENTH_MS = 1000 // PEAKS_PER_SECOND
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """Ten seconds of a track (all of a shorter one), and how loud they are, LUFS."""
+
+    start_ms: int
+    end_ms: int
+    loudness_lufs: float | None
+
+
 @dataclass(frozen=True)
 class Waveform:
     """What is drawn and played of a track.
 
     Parameters
     ----------
-    content : str
-        Hash of what it was computed from.
     path : str
         The original file: a path of this machine, or a URL.
     loudness_lufs : float or None
         Integrated loudness by ITU-R BS.1770-4.
     peaks : bytes
         A byte for each tenth of a second, 255 being full scale.
+    energies : bytes or None
+        By `ml.waveform.pack_energies`; None where the pipeline has not measured them yet.
     duration_ms : int or None
         Of the track.
     """
 
-    content: str
     path: str
     loudness_lufs: float | None
     peaks: bytes
+    energies: bytes | None
     duration_ms: int | None
 
     @property
@@ -52,6 +67,16 @@ class Waveform:
         """The peaks, 0 to 1, `ml.waveform.PEAKS_PER_SECOND` of them a second."""
         scaled: NDArray[np.float64] = np.frombuffer(self.peaks, np.uint8) / 255
         return scaled.round(3)
+
+    @property
+    def excerpt(self) -> Excerpt:
+        """What is played of a track where nobody chose; by its peaks, until it is measured."""
+        levels = unpack_energies(self.energies) if self.energies else self.heights
+        start = find_loudest(levels)
+        end = min(start + EXCERPT_TENTHS, len(levels))
+        energies = self.energies[start:end] if self.energies else None
+        loudness = stretch_loudness(energies, self.loudness_lufs)
+        return Excerpt(start * TENTH_MS, end * TENTH_MS, loudness)
 
 
 def load_waveforms(database: Database, store: AudioStore, tracks: pd.DataFrame) -> int:

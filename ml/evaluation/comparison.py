@@ -19,7 +19,7 @@ from ml.evaluation.scores import Score
 
 logger = logging.getLogger(__name__)
 
-CODE_VERSION = "4"
+CODE_VERSION = "5"
 """Raised when the same encoders and clips would give other scores, or more of them."""
 
 

@@ -5,9 +5,11 @@ Conventions
 A triplet (a, p, n) says that after query `a` a rater found `p` more similar than `n`. An encoder
 agrees if `a` lies nearer to `p` than to `n`; if they are equally near it agrees by half, so that
 chance is 0.5 for any encoder. Triplets of one rater, and of one query, are alike, so the interval
-resamples raters, and within each the queries, with replacement [1].
+resamples both with replacement, each by itself: what a rater said of a query counts as often as the
+one was drawn times as often as the other (the pigeonhole bootstrap [1]). A query is one whoever
+asked it.
 
-[1] A. C. Davison, D. V. Hinkley: Bootstrap Methods and their Application, section 3.8. 1997.
+[1] A. B. Owen: The pigeonhole bootstrap. Annals of Applied Statistics 1 (2), 2007.
 """
 
 from collections.abc import Mapping
@@ -112,7 +114,7 @@ def rate_encoders(
         embeddings = embed_clips(encoder, collection.store, segments)
         agreed = order_triplets(*(embeddings[column] for column in places[known].T))
         low, high = rater_interval(
-            pd.DataFrame({"rater": rated["rater"], "query_id": queries, "value": agreed})
+            pd.DataFrame({"rater": rated["rater"], "query": queries, "value": agreed})
         )
         rows.append(
             AgreementRow(
@@ -193,12 +195,12 @@ def order_triplets(a: FloatArray, p: FloatArray, n: FloatArray) -> NDArray[np.fl
 
 
 def rater_interval(ratings: pd.DataFrame, seed: int = 0) -> tuple[float, float]:
-    """Resample raters, and their queries, to a 95 % interval of a mean.
+    """Resample raters and queries to a 95 % interval of a mean.
 
     Parameters
     ----------
     ratings : pandas.DataFrame
-        Columns `rater`, `query_id` and `value`.
+        Columns `rater`, `query` (the same whoever asked it) and `value`.
     seed : int
         Of the draws.
 
@@ -207,34 +209,28 @@ def rater_interval(ratings: pd.DataFrame, seed: int = 0) -> tuple[float, float]:
     float, float
         The 2.5th and the 97.5th percentile.
     """
-    grouped = ratings.groupby(["rater", "query_id"])["value"].agg(["sum", "count"])
-    by_rater = [group.to_numpy(float) for _, group in grouped.groupby("rater")]
-    queries = np.array([len(group) for group in by_rater])
-    padded = np.zeros((len(by_rater), queries.max(), 2))
-    for row, group in zip(padded, by_rater, strict=True):
-        row[: len(group)] = group
+    cells = ratings.groupby(["rater", "query"])["value"].agg(["sum", "count"]).reset_index()
+    raters, queries = (cells[name].factorize()[0] for name in ("rater", "query"))
+    totals = cells[["sum", "count"]].to_numpy(float)
     generator = np.random.default_rng(seed)
-    at_once = max(1, LARGEST_DRAW // padded.size)
-    means = [
-        _draw_means(padded, queries, min(at_once, DRAWS - first), generator)
-        for first in range(0, DRAWS, at_once)
-    ]
-    low, high = np.quantile(np.concatenate(means), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    at_once = max(1, LARGEST_DRAW // len(cells))
+    drawn = []
+    for first in range(0, DRAWS, at_once):
+        draws = min(at_once, DRAWS - first)
+        weights = _draw_counts(raters, draws, generator) * _draw_counts(queries, draws, generator)
+        drawn.append(weights @ totals)
+    sums, counts = np.concatenate(drawn).T
+    heard = counts > 0  # where few shared a query, a draw may hold no rating at all
+    means = sums[heard] / counts[heard]
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
 
-def _draw_means(
-    padded: NDArray[np.float64],
-    queries: NDArray[np.int64],
-    draws: int,
-    generator: np.random.Generator,
-) -> NDArray[np.float64]:
-    """Mean of each of so many resamples; sums and counts are ``[raters, queries, 2]``, padded."""
-    raters, most, _ = padded.shape
-    chosen = generator.integers(raters, size=(draws, raters))
-    known = queries[chosen][..., None]
-    places = np.floor(generator.random((draws, raters, most)) * known).astype(int)
-    drawn = padded[chosen[..., None], places] * (np.arange(most) < known)[..., None]
-    totals = drawn.sum(axis=(1, 2))
-    means: NDArray[np.float64] = totals[:, 0] / totals[:, 1]
-    return means
+def _draw_counts(
+    members: NDArray[np.intp], draws: int, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Draw as many groups as there are; how often that of each member was, ``[draws, n]``."""
+    groups = int(members.max()) + 1
+    counts = generator.multinomial(groups, np.full(groups, 1 / groups), size=draws)
+    drawn: NDArray[np.int64] = counts[:, members]
+    return drawn

@@ -204,6 +204,8 @@ def table_markdown(rows: Sequence[ScoreRow]) -> str:
 
     An encoder's intervals are a row of their own: beside the scores, pages cut them off.
 
+    Where a protocol has further figures (precision at k and hubness), a table of those follows.
+
     Parameters
     ----------
     rows : Sequence[ScoreRow]
@@ -219,7 +221,24 @@ def table_markdown(rows: Sequence[ScoreRow]) -> str:
     EvaluationError
         There are no rows.
     """
-    return "\n\n".join(_markdown(rows, protocol) for protocol in _protocols(rows))
+    tables = [_markdown(rows, protocol) for protocol in _protocols(rows)]
+    detailed = [row for row in rows if row.get("details")]
+    return "\n\n".join([*tables, _details_markdown(detailed)] if detailed else tables)
+
+
+def _details_markdown(rows: Sequence[ScoreRow]) -> str:
+    """Write what scores have beside their mAP: a line for each encoder and annotation."""
+    names = list(dict.fromkeys(name for row in rows for name in row["details"]))
+    lines = [["further figures", "annotation", *(name.replace("_", " ") for name in names)]]
+    lines.append(["---"] * len(lines[0]))
+    for row in rows:
+        figures = [f"{row['details'][n]:.4f}" if n in row["details"] else "" for n in names]
+        lines.append([f"{row['encoder']}, {row['protocol']}", row["annotation"], *figures])
+    return _join_cells(lines)
+
+
+def _join_cells(lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _markdown(rows: Sequence[ScoreRow], protocol: str) -> str:
@@ -233,7 +252,7 @@ def _markdown(rows: Sequence[ScoreRow], protocol: str) -> str:
         if own:
             ranges = {a: "{low:.2f}-{high:.2f}".format(**row) for a, row in own.items()}
             lines.append([INTERVAL, *(ranges.get(a, "") for a in shaped.columns)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return _join_cells(lines)
 
 
 def _cell(score: float) -> str:

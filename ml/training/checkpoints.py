@@ -35,7 +35,7 @@ class Past:
 
     Parameters
     ----------
-    precision : {"float32", "bf16"}
+    precision : {"float32", "bf16", "fp16"}
         That it was begun in.
     history : list of dict
         Metrics of each epoch so far.
@@ -101,7 +101,7 @@ class Checkpoints(Callback):
         Made if absent.
     key : str
         Of the training: everything that decides its result.
-    precision : {"float32", "bf16"}
+    precision : {"float32", "bf16", "fp16"}
         Of the training.
     """
 

@@ -6,6 +6,7 @@ from itertools import combinations
 from ml.collection import Collection
 from ml.errors import TrainingError
 from ml.training.hardware import Hardware
+from ml.training.minibatches import MinibatchSettings
 from ml.training.settings import TrainingSettings
 from ml.triplets import TERMS, Term
 
@@ -28,7 +29,7 @@ def require_triplets(training: Collection, settings: TrainingSettings) -> None:
     for term in TERMS:
         if settings.triplets.weights[term] == 0:
             continue
-        lacking = find_obstacle(term, training, settings.minibatch.crops)
+        lacking = find_obstacle(term, training, settings.minibatch)
         if lacking:
             raise TrainingError(
                 f"The term `{term}` of the objective can never have a triplet: {lacking}, or set "
@@ -54,8 +55,8 @@ def require_shares(training: Collection, settings: TrainingSettings, hardware: H
         )
 
 
-def find_obstacle(term: Term, training: Collection, crops: int) -> str:
-    """Say what the training tracks lack for one term, and what to do; nothing if they will do.
+def find_obstacle(term: Term, training: Collection, minibatch: MinibatchSettings) -> str:
+    """Say what tracks or minibatches lack for one term, and what to do; nothing if they will do.
 
     Parameters
     ----------
@@ -63,8 +64,8 @@ def find_obstacle(term: Term, training: Collection, crops: int) -> str:
         Of the objective.
     training : Collection
         Clips of the training tracks.
-    crops : int
-        Of each track in a minibatch.
+    minibatch : MinibatchSettings
+        Composition of the minibatches.
 
     Returns
     -------
@@ -72,17 +73,23 @@ def find_obstacle(term: Term, training: Collection, crops: int) -> str:
         Half a sentence, or empty.
     """
     tracks = training.tracks
-    if term in ("transformed", "track"):
-        if len(tracks) < 2:
-            return f"there are {len(tracks)} training tracks; add tracks"
-        if term == "track" and crops < 2:
-            return "minibatches hold one crop of each track; set `crops_per_track` to 2"
-        return ""
-    labels = tracks[f"{term}s"].to_list()
-    if not any(len(values) for values in labels):
-        return f"no training track has a {term}; label some"
-    if not has_strangers(labels):
-        return f"no two training tracks differ wholly in {term}; label more of them"
+    if len(tracks) < 2:
+        return f"there are {len(tracks)} training tracks; add tracks"
+    if minibatch.tracks < 2:
+        return "minibatches hold a single track; set `tracks_per_minibatch` to 2 or more"
+    if term == "track" and minibatch.crops < 2:
+        return "minibatches hold one crop of each track; set `crops_per_track` to 2"
+    if term in ("genre", "mood"):
+        labels = tracks[f"{term}s"].to_list()
+        if not any(len(values) for values in labels):
+            return f"no training track has a {term}; label some"
+        if not has_strangers(labels):
+            return f"no two training tracks differ wholly in {term}; label more of them"
+    if term == "genre" and minibatch.tracks <= min(minibatch.genre_group, len(tracks) - 1):
+        return (
+            f"minibatches hold {minibatch.tracks} tracks, which are drawn as one group of a genre; "
+            f"set `tracks_per_minibatch` to {minibatch.genre_group + 1} or more"
+        )
     return ""
 
 

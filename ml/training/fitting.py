@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from ml.collection import Collection
+from ml.training.allocator import keep_memory
 from ml.training.batch_norm import synchronize_batch_norm
 from ml.training.checkpoints import FILE, CheckpointFiles, Checkpoints
 from ml.training.cores import count_threads, limit_threads
@@ -22,9 +23,10 @@ from ml.training.settings import TrainingSettings
 from ml.training.triplet_module import TripletModule
 from ml.training.validation import Report, Validation
 
-PLUGINS: Mapping[Precision, Literal["32-true", "bf16-mixed"]] = {
+PLUGINS: Mapping[Precision, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "float32": "32-true",
     "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
 }
 """Lightning's names of the precisions."""
 
@@ -39,7 +41,7 @@ class Job:
         Clips to learn from and to select by.
     settings : TrainingSettings
         Of the run.
-    precision : {"float32", "bf16"}
+    precision : {"float32", "bf16", "fp16"}
         Chosen.
     folder : Path, optional
         For checkpoints.
@@ -75,6 +77,8 @@ def fit(job: Job, seat: Seat, report: Report | None = None) -> Validation:
     Validation
         With the metrics of all epochs, and the best weights.
     """
+    keep_memory()
+    seat.meet()
     module = TripletModule(job.training, job.settings, seat)
     if seat.hardware.devices > 1:
         synchronize_batch_norm(module.network, gpu=seat.hardware.uses_gpu)

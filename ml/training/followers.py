@@ -1,11 +1,12 @@
 """The processes beside the one that asked for a training."""
 
 import multiprocessing
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from torch import distributed
 
@@ -39,17 +40,27 @@ def run_followers(hardware: Hardware, follow: Follow) -> Iterator[Seat]:
     TrainingError
         One of them ended before its time.
     """
-    port = _find_port() if hardware.devices > 1 else 0
-    seats = [Seat(hardware, rank, port) for rank in range(1, hardware.devices)]
-    started = [_start(follow, seat) for seat in seats]
+    if hardware.devices == 1:
+        yield Seat(hardware)
+        return
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        meeting = Path(folder).resolve() / "meeting"
+        own, *others = [Seat(hardware, rank, meeting) for rank in range(hardware.devices)]
+        with _attended([_start(follow, seat) for seat in others]):
+            yield own
+
+
+@contextmanager
+def _attended(started: list[tuple[SpawnProcess, Connection]]) -> Iterator[None]:
+    """Do the block once all processes are there; none of them outlives it."""
     followers = [follower for follower, _ in started]
     try:
         for follower, ready in started:
             _await(follower, ready)
-        yield Seat(hardware, 0, port)
+        yield
     except RuntimeError as error:  # what is left of the others' talk is hard to read
         for follower in followers:
-            follower.join(1)
+            follower.join(GRACE_SECONDS)
             if follower.exitcode:
                 raise _mourn(follower) from error
         raise
@@ -60,12 +71,6 @@ def run_followers(hardware: Hardware, follow: Follow) -> Iterator[Seat]:
             follower.join(GRACE_SECONDS)
             follower.kill()
             follower.join()
-
-
-def _find_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _start(follow: Follow, seat: Seat) -> tuple[SpawnProcess, Connection]:

@@ -1,11 +1,13 @@
 """What a training runs on, and the places of the processes that share it."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import torch
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.pytorch.strategies import DDPStrategy
+from torch import distributed
 
 from ml.errors import TrainingError
 from ml.training.cores import count_cores
@@ -50,13 +52,11 @@ class Ranks(ClusterEnvironment):
         0 is the process that asked for the training.
     size : int
         Number of processes.
-    port : int
-        Of this machine, where they meet.
     """
 
-    def __init__(self, rank: int, size: int, port: int) -> None:
+    def __init__(self, rank: int, size: int) -> None:
         super().__init__()
-        self._rank, self._size, self._port = rank, size, port
+        self._rank, self._size = rank, size
 
     @property
     def creates_processes_externally(self) -> bool:
@@ -70,8 +70,8 @@ class Ranks(ClusterEnvironment):
 
     @property
     def main_port(self) -> int:
-        """Name the port where the processes meet."""
-        return self._port
+        """Name no port: `Seat.meet` comes before Lightning would use one."""
+        return 0
 
     @staticmethod
     def detect() -> bool:
@@ -111,23 +111,41 @@ class Seat:
         Of the training.
     rank : int
         0 is the process that asked for the training: it validates and reports.
-    port : int
-        Of this machine, where the processes meet.
+    meeting : Path, optional
+        File through which several processes find each other; none there when they begin.
     """
 
     hardware: Hardware = field(default_factory=Hardware)
     rank: int = 0
-    port: int = 0
+    meeting: Path | None = None
 
     @property
     def cores(self) -> int:
         """Cores for this process, its loaders included."""
         return max(1, count_cores() // self.hardware.devices)
 
+    @property
+    def backend(self) -> str:
+        """How torch passes tensors between the processes."""
+        return "nccl" if self.hardware.uses_gpu else "gloo"
+
+    def meet(self) -> None:
+        """Wait for the processes in the other seats, if there are any.
+
+        They meet by a file: a port that is free now may be taken before rank 0 listens there.
+        Lightning uses the group that it finds.
+        """
+        if self.meeting:
+            distributed.init_process_group(
+                self.backend,
+                init_method=self.meeting.as_uri(),
+                rank=self.rank,
+                world_size=self.hardware.devices,
+            )
+
     def build_strategy(self) -> DDPStrategy | str:
         """Give Lightning's strategy for it."""
         if self.hardware.devices == 1:
             return "auto"
-        ranks = Ranks(self.rank, self.hardware.devices, self.port)
-        backend = "nccl" if self.hardware.uses_gpu else "gloo"
-        return DDPStrategy(cluster_environment=ranks, process_group_backend=backend)
+        ranks = Ranks(self.rank, self.hardware.devices)
+        return DDPStrategy(cluster_environment=ranks, process_group_backend=self.backend)

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from ml.audio import Float32, to_float
 from ml.collection import Collection, encode_labels
 from ml.effects.chain import EffectSettings, context_samples, draw_parameters
+from ml.errors import TrainingError
 from ml.spectrogram import SpectrogramSettings
 from ml.training.rendering import Domain, Draw, Minibatch, render
 
@@ -51,6 +52,25 @@ class MinibatchSettings:
     def __post_init__(self) -> None:
         if self.domain not in get_args(Domain):
             raise ValueError(f"domain must be one of {get_args(Domain)}, not {self.domain!r}")
+        for name, value in (
+            ("tracks_per_minibatch", self.tracks),
+            ("crops_per_track", self.crops),
+            ("genre_group", self.genre_group),
+            ("steps_per_epoch", self.steps),
+        ):
+            require_at_least_one(name, value)
+
+
+def require_at_least_one(name: str, value: int) -> None:
+    """Refuse a setting that counts something and has nothing to count.
+
+    Raises
+    ------
+    TrainingError
+        Names the setting as run configurations do.
+    """
+    if value < 1:
+        raise TrainingError(f"{name} must be at least 1, not {value}.")
 
 
 class Minibatches(Dataset[Minibatch]):
@@ -88,7 +108,6 @@ class Minibatches(Dataset[Minibatch]):
         self._lengths = tracks["samples"].to_list()
         self._genres = encode_labels(tracks["genres"].to_list())
         self._moods = encode_labels(tracks["moods"].to_list())
-        self._kin = self._genres.astype(np.float32) @ self._genres.T.astype(np.float32) > 0
         self._samples = samples
         self._context = context_samples(effects, samples)
         self._settings = settings
@@ -140,11 +159,15 @@ class Minibatches(Dataset[Minibatch]):
             if len(chosen) == wanted:
                 break
             if free[first]:
-                kin = order[self._kin[first, order] & free[order] & (order != first)]
+                kin = order[(self._find_kin(first) & free)[order] & (order != first)]
                 group = [first, *kin[: self._settings.genre_group - 1]][: wanted - len(chosen)]
                 free[group] = False
                 chosen += group
         return np.array(chosen, np.int64)
+
+    def _find_kin(self, track: int) -> npt.NDArray[np.bool_]:
+        """Mark the tracks that share a genre with one."""
+        return np.asarray(self._genres[:, self._genres[track]].any(1))
 
     def _draw_context(self, track: int, generator: np.random.Generator) -> Float32:
         """Read a crop with what the effects need around it; a short track is repeated."""

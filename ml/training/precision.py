@@ -1,4 +1,6 @@
-"""The precision that a network trains in: float32, or bfloat16 where that is faster.
+"""The precision that a network trains in: float32, or a half where that is faster.
+
+A GPU trains in bfloat16, or in float16 with scaled gradients where it would only emulate that.
 
 On a CPU bfloat16 is anything from ten times slower to several times faster, and no flag of the
 processor says which, so a few steps are measured. The choice depends on the machine; it is noted
@@ -15,12 +17,17 @@ from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
-Precision = Literal["float32", "bf16"]
+Precision = Literal["float32", "bf16", "fp16"]
 GAIN = 1.1
 """How many times faster bfloat16 has to be, since it is coarser."""
 ROUNDS = 3
 HOPELESS = 2.0
 """So many times slower at its first step, bfloat16 is not measured further."""
+
+
+def prefer_gpu_precision() -> Precision:
+    """Choose the half precision that the current GPU computes in by itself."""
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
 def measure_precision(

@@ -14,7 +14,7 @@ from ml.effects.magnitudes import mel_of_effects
 from ml.spectrogram import SpectrogramSettings, mel_spectrogram
 
 Domain = Literal["waveform", "magnitude"]
-_LABELS = ("track", "genres", "moods")
+_MOVED = ("context", "track", "genres", "moods")
 
 
 class Draw(NamedTuple):
@@ -49,8 +49,10 @@ class Draw(NamedTuple):
 
     def to(self, device: torch.device) -> "Draw":
         """Move the sound and its labels; the parameters stay on the CPU."""
-        moved = {name: getattr(self, name).to(device) for name in ("context", *_LABELS)}
-        return self._replace(**moved)
+        # Pinned by the loader, it is copied while the GPU computes.
+        return self._replace(
+            **{name: getattr(self, name).to(device, non_blocking=True) for name in _MOVED}
+        )
 
 
 class Minibatch(NamedTuple):

@@ -24,7 +24,7 @@ from ml.training.feasibility import require_shares, require_triplets
 from ml.training.fitting import Job, fit
 from ml.training.followers import run_followers
 from ml.training.hardware import Hardware
-from ml.training.precision import Precision, measure_precision
+from ml.training.precision import Precision, measure_precision, prefer_gpu_precision
 from ml.training.settings import TrainingSettings
 from ml.training.triplet_module import TripletModule
 from ml.training.validation import Report, is_over
@@ -74,7 +74,8 @@ def train_convnet(
     ------
     TrainingError
         A term of the objective can never have a triplet, the minibatch cannot be shared between
-        the devices, the loss is not finite, or no triplet was found in a whole epoch.
+        the devices, a loss or a weight is not finite, or a term had nothing to learn from in a
+        whole epoch.
     """
     settings, hardware = settings or TrainingSettings(), hardware or Hardware()
     report = report or _ignore
@@ -132,11 +133,11 @@ def _identify(training: Collection, validation: Collection, settings: TrainingSe
 def _choose_precision(
     training: Collection, settings: TrainingSettings, hardware: Hardware
 ) -> Precision:
-    """Take what is asked for; else bfloat16 on a GPU, and on the CPU what is measured."""
+    """Take what is asked for; else a half on a GPU, and on the CPU what is measured."""
     if settings.precision != "auto":
         return settings.precision
     if hardware.uses_gpu:
-        return "bf16"
+        return prefer_gpu_precision()
     module = TripletModule(training, settings)  # to be thrown away, with its statistics
     batch = module.make_minibatches(0)[0]
     rows = torch.arange(min(PROBE_CLIPS, len(batch.source)))

@@ -8,7 +8,7 @@ from ml.audio import SAMPLE_RATE
 from ml.convnet import ConvNetSettings, Variant
 from ml.effects.chain import EffectSettings
 from ml.errors import TrainingError
-from ml.training.minibatches import MinibatchSettings
+from ml.training.minibatches import MinibatchSettings, require_at_least_one
 from ml.training.rendering import Domain
 from ml.triplets import PRESETS, TERMS, TripletSettings
 
@@ -31,10 +31,13 @@ class TrainingSettings:
         At most, each of ``minibatch.steps`` steps.
     patience : int
         Epochs without a better validation mAP after which training stops.
+    validation_clips : int
+        Most clips that an epoch is validated on: those of tracks drawn by the seed, if there are
+        more.
     seed : int
         Of weights, minibatches and effects.
     precision : {"auto", "float32", "bf16"}
-        Of the network's passes; "auto" is bfloat16 on a GPU and, on a CPU, what a short
+        Of the network's passes; "auto" is a half precision on a GPU and, on a CPU, what a short
         measurement finds faster, so that another machine may learn slightly other weights.
     """
 
@@ -48,6 +51,7 @@ class TrainingSettings:
     warmup: float = 0.02
     epochs: int = 8
     patience: int = 4
+    validation_clips: int = 4000
     seed: int = 0
     precision: Literal["auto", "float32", "bf16"] = "auto"
 
@@ -55,6 +59,19 @@ class TrainingSettings:
         if self.precision not in ("auto", "float32", "bf16"):
             raise TrainingError(
                 f"No precision {self.precision!r}: use one of ('auto', 'float32', 'bf16')."
+            )
+        for name in ("epochs", "patience", "validation_clips"):
+            require_at_least_one(name, getattr(self, name))
+        for name in ("learning_rate", "weight_decay", "seed"):
+            if not getattr(self, name) >= 0:
+                raise TrainingError(f"{name} must be 0 or above, not {getattr(self, name)}.")
+        if not 0 <= self.warmup <= 1:
+            raise TrainingError(f"warmup must be a share from 0 to 1, not {self.warmup}.")
+        half_window = self.encoder.spectrogram.n_fft / 2 / SAMPLE_RATE
+        if not self.crop_seconds > half_window:
+            raise TrainingError(
+                f"crop_seconds must be above {half_window} (half a window of the spectrogram), "
+                f"not {self.crop_seconds}."
             )
 
     @property

@@ -19,6 +19,9 @@ from ml.training.rendering import Draw, Minibatch, render
 from ml.training.settings import TrainingSettings
 from ml.triplets import Labels, triplet_loss
 
+STEPS_BETWEEN_LOOKS = 25
+"""At the loss, to see that it is finite: reading it makes a GPU wait."""
+
 
 class TripletModule(lightning.LightningModule):
     """A ConvNet learning by triplets.
@@ -84,6 +87,7 @@ class TripletModule(lightning.LightningModule):
             batch_size=None,
             num_workers=count_loaders(self._seat.cores),
             multiprocessing_context="fork",
+            pin_memory=self._seat.hardware.uses_gpu,
         )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -117,10 +121,6 @@ class TripletModule(lightning.LightningModule):
         labels = Labels(batch.source, batch.track, batch.genres, batch.moods)
         embeddings = gather_rows(self.embed(batch, own_rows(len(labels))))
         loss = triplet_loss(embeddings, labels, self._settings.triplets)
-        if not torch.isfinite(loss.total):
-            raise TrainingError(
-                "The loss is not finite: lower the learning rate, or look for damaged audio."
-            )
         self._add("loss", loss.total)
         for name, term in loss.terms.items():
             self._add(f"loss/{name}", term.loss)
@@ -129,9 +129,37 @@ class TripletModule(lightning.LightningModule):
         self._add("clips", torch.tensor(len(labels)))
         return loss.total
 
+    def on_train_batch_end(
+        self,
+        outputs: object,  # noqa: ARG002
+        batch: object,  # noqa: ARG002
+        batch_idx: int,
+    ) -> None:
+        """Look at the loss now and then."""
+        if (batch_idx + 1) % STEPS_BETWEEN_LOOKS == 0:
+            _require_finite(self.sums["loss"])
+
+    def require_finite(self) -> None:
+        """Refuse what an epoch has come to, if any of it is not a number.
+
+        Raises
+        ------
+        TrainingError
+            The loss of a step, or a weight after the last step, is not finite.
+        """
+        _require_finite(self.sums["loss"], *self.network.state_dict().values())
+
     def _add(self, name: str, value: Tensor) -> None:
         # Kept where it is computed: reading it would make a GPU wait.
         self.sums[name] = self.sums.get(name, torch.tensor(0.0)) + value.detach()
+
+
+def _require_finite(*tensors: Tensor) -> None:
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
+        raise TrainingError(
+            "The loss or a weight is not finite: lower the learning rate, or look for damaged "
+            "audio."
+        )
 
 
 def anneal(step: int, steps: int, warmup: float) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import lightning
+import numpy as np
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
@@ -51,7 +52,7 @@ class Validation(Callback):
     def __init__(self, validation: Collection, settings: TrainingSettings, report: Report) -> None:
         self.history: list[Metrics] = []
         self.best: dict[str, Tensor] = {}
-        self._validation = validation
+        self._validation = sample_tracks(validation, settings.validation_clips, settings.seed)
         self._settings = settings
         self._report = report
         self._epoch_started = self._run_started = 0.0
@@ -89,12 +90,14 @@ class Validation(Callback):
     ) -> None:
         """Validate, keep the weights if they are the best, report, log; the same on all ranks."""
         assert isinstance(pl_module, TripletModule)
+        pl_module.require_finite()
         metrics = self._measure(trainer, pl_module) if trainer.is_global_zero else {}
         metrics = trainer.strategy.broadcast(metrics)
         if metrics[MONITOR] > max((m[MONITOR] for m in self.history), default=-math.inf):
             state = pl_module.network.state_dict()
             self.best = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
         self.history.append(metrics)
+        require_lesson(self.history)
         trainer.should_stop = is_over(self.history, self._settings)
         if trainer.is_global_zero:
             self._report(metrics, trainer.current_epoch)
@@ -121,10 +124,14 @@ class Validation(Callback):
             metrics["clips_per_second"],
             each * (total - done),
         )
+        if is_satisfied(metrics):
+            logger.warning("No triplet violates the margin any more: keeping the best epoch so far")
 
 
 def is_over(history: Sequence[Mapping[str, float]], settings: TrainingSettings) -> bool:
-    """Tell whether all epochs are done or too many in a row brought no better model.
+    """Tell whether all epochs are done, or no more can be learned: for one of two reasons.
+
+    Too many epochs in a row brought no better model, or the last one found no triplet.
 
     Parameters
     ----------
@@ -137,7 +144,59 @@ def is_over(history: Sequence[Mapping[str, float]], settings: TrainingSettings) 
     if not maps:
         return False
     since_best = len(maps) - 1 - maps.index(max(maps))
-    return len(maps) >= settings.epochs or since_best >= settings.patience
+    waited = since_best >= settings.patience
+    return len(maps) >= settings.epochs or waited or is_satisfied(history[-1])
+
+
+def is_satisfied(metrics: Mapping[str, float]) -> bool:
+    """Tell whether an epoch found no triplet in any term: the loss was zero throughout."""
+    return not any(value for name, value in metrics.items() if name.startswith("triplets/"))
+
+
+def require_lesson(history: Sequence[Mapping[str, float]]) -> None:
+    """Refuse a training whose first epoch found no triplet: its weights are those it began with.
+
+    Parameters
+    ----------
+    history : sequence of mapping
+        Metrics of the epochs so far.
+
+    Raises
+    ------
+    TrainingError
+        Nothing was learned.
+    """
+    if len(history) == 1 and is_satisfied(history[0]):
+        raise TrainingError(
+            "No triplet violated the margin in the first epoch, so nothing was learned: raise the "
+            "margin, or lower the learning rate if the model has collapsed."
+        )
+
+
+def sample_tracks(collection: Collection, clips: int, seed: int) -> Collection:
+    """Keep whole tracks, at random, until there are so many clips; everything if it has fewer.
+
+    Parameters
+    ----------
+    collection : Collection
+        Any.
+    clips : int
+        At most, unless the first track alone has more.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    Collection
+        Its clips in their order.
+    """
+    if len(collection.clips) <= clips:
+        return collection
+    counts = collection.clips.groupby("track_id", sort=True).size()
+    drawn = counts.iloc[np.random.default_rng(seed).permutation(len(counts))]
+    within = max(1, int((drawn.cumsum() <= clips).sum()))
+    kept = collection.clips["track_id"].isin(drawn.index[:within])
+    return Collection(collection.store, collection.clips[kept].reset_index(drop=True))
 
 
 def validate(network: ConvNet, validation: Collection) -> Metrics:
@@ -171,13 +230,14 @@ def summarise(sums: Mapping[str, float], steps: int, seconds: float) -> Metrics:
     Raises
     ------
     TrainingError
-        No triplet was found in the whole epoch.
+        A term had no pair of anchor and positive with a negative in the whole epoch.
     """
-    terms = [name.removeprefix("triplets/") for name in sums if name.startswith("triplets/")]
-    if not any(sums[f"triplets/{term}"] for term in terms):
+    terms = [name.removeprefix("pairs/") for name in sums if name.startswith("pairs/")]
+    if idle := [term for term in terms if not sums[f"pairs/{term}"]]:
         raise TrainingError(
-            "No triplet was found in a whole epoch: the model has collapsed or the catalogue has "
-            "too few tracks; lower the learning rate or add tracks."
+            f"No minibatch of a whole epoch had a triplet for {', '.join(idle)}: raise "
+            "`tracks_per_minibatch`, label more tracks, or switch the term off "
+            f"(run configuration: `without: [{', '.join(idle)}]`)."
         )
     means = {name: value / steps for name, value in sums.items() if name != "clips"}
     active = {

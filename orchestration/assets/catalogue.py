@@ -6,14 +6,17 @@ import pandas as pd
 from ml.audio import SAMPLE_RATE
 from ml.audio_store import CLIP_SAMPLES
 from ml.clip_settings import ClipSettings
+from ml.shrinking import MAX_VANISHED, require_most
 from ml.snapshot import SEEN, compare_snapshots, keep_stored, take_snapshot
 from ml.splits import N_BUCKETS, SPLITS, count_splits, split_tracks
 from ml.workspace import Workspace
+from orchestration.assets.clip_config import ClipsConfig, configure_clips
 from orchestration.columns import describe_columns
 from orchestration.failures import explain_failures
 from orchestration.freshness import WEEKLY
 from orchestration.metadata import Materialized, show_table
 from orchestration.partitions import BUCKETS, selected_buckets
+from orchestration.queue import PIPELINE_POOL
 from orchestration.resources import Services
 from orchestration.settings import preset
 
@@ -27,28 +30,46 @@ MAX_QUARANTINED_SHARE = 0.05
 """More unusable files than this, and something is wrong with the files' folder."""
 
 
+CLIP_RECORD = "clips"
+"""Record of how many clips each track was to get."""
+
+
+@preset("catalog")
+class CatalogConfig(dg.Config):
+    """What a run may do about tracks that have left the manifest."""
+
+    allow_shrinking: bool = False
+    max_vanished: float = MAX_VANISHED
+
+
 @dg.asset(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"pandas", "parquet"},
     code_version="1",
+    pool=PIPELINE_POOL,
     freshness_policy=WEEKLY,
 )
 @explain_failures
-def catalog(services: Services) -> Materialized:
+def catalog(config: CatalogConfig, services: Services) -> Materialized:
     """The manifest's usable rows; rejected rows are set aside with a reason.
 
     Read from `CATALOG`. Before hours of work begin, it also sees that MLflow and Postgres answer.
+    If more than `max_vanished` of the last catalogue has left at once, it stops, and keeps what
+    there was, unless `allow_shrinking` is set.
     """
     from ml.catalog import read_catalog
-    from search.takedown import denied_tracks
+    from search.takedown import copy_denylist
 
+    workspace = services.workspace
     services.open_registry()
     with services.open_database() as database:
-        found = read_catalog(services.environment.manifest, denied_tracks(database))
-    services.workspace.save_table("catalog", found.tracks)
-    services.workspace.save_table("rejected", found.rejected)
-    changes = _note_changes(services.workspace, take_snapshot(found.tracks))
+        found = read_catalog(services.environment.manifest, copy_denylist(database, workspace))
+    now = take_snapshot(found.tracks)
+    changes = _find_changes(workspace, now, 1.0 if config.allow_shrinking else config.max_vanished)
+    workspace.save_table("catalog", found.tracks)
+    workspace.save_table("rejected", found.rejected)
+    workspace.save_table(SEEN, now)
     return dg.MaterializeResult(
         metadata={
             "manifest": services.environment.manifest,
@@ -80,7 +101,12 @@ def rejected_rows_under_limit(services: Services) -> dg.AssetCheckResult:
 
 
 @dg.asset(
-    deps=[catalog], group_name=GROUP, owners=OWNERS, kinds={"pandas", "parquet"}, code_version="1"
+    deps=[catalog],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"pandas", "parquet"},
+    code_version="1",
+    pool=PIPELINE_POOL,
 )
 @explain_failures
 def tracks(services: Services) -> Materialized:
@@ -115,14 +141,6 @@ def split_proportions(services: Services) -> dg.AssetCheckResult:
     )
 
 
-@preset("clips")
-class ClipsConfig(dg.Config):
-    """What a run over the clips may do about tracks that have left the manifest."""
-
-    allow_shrinking: bool = False
-    grace_days: float = ClipSettings.grace_days
-
-
 @dg.asset(
     deps=[tracks],
     partitions_def=BUCKETS,
@@ -131,6 +149,7 @@ class ClipsConfig(dg.Config):
     owners=OWNERS,
     kinds={"numpy", "parquet"},
     code_version="1",
+    pool=PIPELINE_POOL,
 )
 @explain_failures
 def clips(
@@ -149,9 +168,11 @@ def clips(
         workspace.load_table("tracks"),
         workspace.store,
         buckets,
-        ClipSettings(grace_days=config.grace_days),
+        configure_clips(config),
         allow_shrinking=config.allow_shrinking,
+        denied=workspace.denied_tracks,
     )
+    workspace.save_record(CLIP_RECORD, {"clips_per_track": config.clips_per_track})
     keep_stored(workspace, buckets)
     rows = workspace.store.read_clips(buckets)
     hours = rows.drop_duplicates("digest")["samples"].sum() / SAMPLE_RATE / 3600
@@ -179,7 +200,7 @@ def clip_completeness(services: Services) -> dg.AssetCheckResult:
     rows = workspace.store.read_clips(range(N_BUCKETS))
     quarantined = workspace.store.read_rejected(range(N_BUCKETS))["track_id"]
     per_track = rows.groupby("track_id").size()
-    complete = per_track.index[per_track == ClipSettings().clips_per_track]
+    complete = per_track.index[per_track == _clips_per_track(workspace)]
     missing = set(wanted["track_id"]) - set(complete) - set(quarantined)
     unreadable = [d for d in rows["digest"].unique() if not workspace.store.audio_path(d).exists()]
     outside = int((rows["start"] + CLIP_SAMPLES > rows["samples"]).sum())
@@ -193,11 +214,20 @@ def clip_completeness(services: Services) -> dg.AssetCheckResult:
     )
 
 
-def _note_changes(workspace: Workspace, now: pd.DataFrame) -> str:
-    """Keep what the manifest says now, and say what is different from the last time."""
-    before = workspace.load_table(SEEN) if workspace.has_table(SEEN) else None
-    workspace.save_table(SEEN, now)
-    return "first run" if before is None else str(compare_snapshots(before, now))
+def _find_changes(workspace: Workspace, now: pd.DataFrame, max_vanished: float) -> str:
+    """Say what is different from the last time, unless too much has gone."""
+    if not workspace.has_table(SEEN):
+        return "first run"
+    before = workspace.load_table(SEEN)
+    changes = compare_snapshots(before, now)
+    require_most(len(changes.removed), len(before), max_vanished)
+    return str(changes)
+
+
+def _clips_per_track(workspace: Workspace) -> int:
+    if not workspace.has_record(CLIP_RECORD):  # of an earlier version
+        return ClipSettings.clips_per_track
+    return int(workspace.load_record(CLIP_RECORD)["clips_per_track"])
 
 
 def _count_labels(tracks: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from orchestration.assets.catalogue import clips, tracks
 from orchestration.failures import explain_failures
 from orchestration.metadata import Materialized, show_figure, show_table
 from orchestration.partitions import BUCKETS
+from orchestration.queue import PIPELINE_POOL
 from orchestration.resources import Services
 from orchestration.settings import preset
 
@@ -55,6 +56,7 @@ class ConvNetConfig(dg.Config):
     owners=OWNERS,
     kinds={"scikitlearn", "mlflow"},
     code_version="1",
+    pool=PIPELINE_POOL,
 )
 @explain_failures
 def baseline_model(services: Services) -> Materialized:
@@ -77,6 +79,7 @@ def baseline_model(services: Services) -> Materialized:
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
     code_version="1",
+    pool=PIPELINE_POOL,
 )
 @explain_failures
 def candidate_model(config: ConvNetConfig, services: Services) -> Materialized:
@@ -116,6 +119,7 @@ def candidate_model(config: ConvNetConfig, services: Services) -> Materialized:
     owners=OWNERS,
     kinds={"numpy", "mlflow"},
     code_version="2",
+    pool=PIPELINE_POOL,
 )
 @explain_failures
 def evaluation(services: Services) -> Materialized:
@@ -189,7 +193,14 @@ class PromotionConfig(dg.Config):
     )
 
 
-@dg.asset(deps=[evaluation], group_name=GROUP, owners=OWNERS, kinds={"mlflow"}, code_version="1")
+@dg.asset(
+    deps=[evaluation],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"mlflow"},
+    code_version="1",
+    pool=PIPELINE_POOL,
+)
 @explain_failures
 def production_model(config: PromotionConfig, services: Services) -> Materialized:
     """The registered model version that carries the alias `production`.

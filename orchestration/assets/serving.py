@@ -12,6 +12,7 @@ from orchestration.failures import explain_failures
 from orchestration.freshness import WEEKLY
 from orchestration.metadata import Materialized, show_table
 from orchestration.partitions import BUCKETS, selected_buckets
+from orchestration.queue import PIPELINE_POOL
 from orchestration.resources import Services
 from orchestration.settings import preset
 
@@ -38,6 +39,7 @@ class WindowConfig(dg.Config):
     owners=OWNERS,
     kinds={"pytorch", "postgres"},
     code_version="1",
+    pool=PIPELINE_POOL,
 )
 @explain_failures
 def embeddings(
@@ -69,7 +71,14 @@ def embeddings(
     )
 
 
-@dg.asset(deps=[embeddings], group_name=GROUP, owners=OWNERS, kinds={"postgres"}, code_version="1")
+@dg.asset(
+    deps=[embeddings],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres"},
+    code_version="1",
+    pool=PIPELINE_POOL,
+)
 @explain_failures
 def index(services: Services) -> Materialized:
     """The HNSW index over the production version's embeddings, its recall measured."""
@@ -100,6 +109,7 @@ def index_recall(services: Services) -> dg.AssetCheckResult:
     owners=OWNERS,
     kinds={"postgres"},
     code_version="1",
+    pool=PIPELINE_POOL,
     freshness_policy=WEEKLY,
 )
 @explain_failures

@@ -81,7 +81,7 @@ def _request(found: Measurement, decision: Decision) -> dg.RunRequest:
         run_key=f"{decision.action}:{found.request_key}",
         job_name=decision.action.value,
         tags={
-            **(tags if decision.action is not Action.CONFIRM else {}),
+            **tags,
             ACTION_TAG: decision.action.value,
             REASON_TAG: decision.reason,
             CATALOGUE_TAG: found.digest,

@@ -154,14 +154,25 @@ class TrackPage(BaseModel):
     next_cursor: str | None
 
 
+class Excerpt(BaseModel):
+    """Ten seconds of a track."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    start_ms: int
+    end_ms: int
+    loudness_lufs: float | None = Field(description="Of these, by ITU-R BS.1770-4.")
+
+
 class Peaks(BaseModel):
-    """What to draw of a track."""
+    """What to draw of a track, and what to play of it where nobody chose: its loudest part."""
 
     track_id: str
     duration_ms: int | None
     loudness_lufs: float | None
     points_per_second: int
     peaks: list[float]
+    excerpt: Excerpt
 
 
 class Facet(BaseModel):

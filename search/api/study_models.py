@@ -98,13 +98,13 @@ class Rating(Strict):
 
 
 class SystemScore(BaseModel):
-    """Mean opinion of a system, with a 95 % interval."""
+    """Mean opinion of a system, with a 95 % interval once there are two raters or queries."""
 
     system: str
     mos: float
     n: int
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 class PairedDifference(BaseModel):

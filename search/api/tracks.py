@@ -1,5 +1,6 @@
 """``/tracks``: look tracks up, draw them, play them."""
 
+import hashlib
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -7,7 +8,7 @@ from fastapi.responses import FileResponse
 
 from ml.waveform import PEAKS_PER_SECOND
 from search.api.audio import serve_audio
-from search.api.models import NO_NUL, PREFIX, Peaks, Track, TrackPage, problems
+from search.api.models import NO_NUL, PREFIX, Excerpt, Peaks, Track, TrackPage, problems
 from search.api.problems import Problem, not_found
 from search.api.services import Given, RequireRole, Services
 from search.catalogue import find_track, find_tracks
@@ -56,18 +57,20 @@ def get_audio(track_id: str, services: Given) -> FileResponse:
 def get_peaks(track_id: str, request: Request, services: Given) -> Response:
     """Draw a track: the greatest magnitude of each tenth of a second, 0 to 1."""
     found = _waveform(services, track_id)
-    etag = f'"{found.content[:64]}"'
-    headers = {"ETag": etag}
-    if etag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
     peaks = Peaks(
         track_id=track_id,
         duration_ms=found.duration_ms,
         loudness_lufs=found.loudness_lufs,
         points_per_second=PEAKS_PER_SECOND,
         peaks=found.heights.tolist(),
+        excerpt=Excerpt.model_validate(found.excerpt),
     )
-    return Response(peaks.model_dump_json(), media_type="application/json", headers=headers)
+    body = peaks.model_dump_json()
+    etag = f'"{hashlib.sha256(body.encode()).hexdigest()}"'
+    headers = {"ETag": etag}
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)
 
 
 @router.get("/tracks/{track_id:path}", responses=problems(404))

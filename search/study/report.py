@@ -3,7 +3,8 @@
 Conventions
 -----------
 A rating counts for every system that gave the item; planted items count for none. The mean opinion
-score is the mean over ratings. Its interval is that of `ml.evaluation.raters`.
+score is the mean over ratings. Its interval is that of `ml.evaluation.raters`, over raters and
+queries; several raters' query by the same moment of a track is one query.
 """
 
 from itertools import combinations
@@ -28,18 +29,18 @@ def report_study(results: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
     ----------
     results : pandas.DataFrame
         Rows of the view ``study_results``: `query_id`, `rater`, `systems`, `planted`, `rating`,
-        `query_track_id`, `query_start_ms`, `track_id`, `start_ms`.
+        `query_track_id`, `query_start_ms`, `query_end_ms`, `track_id`, `start_ms`.
     seed : int
         Of the bootstrap.
 
     Returns
     -------
     dict
-        `systems` (mean opinion, n, 95 % interval), `paired`, `agreement`, `raters`, `paper_mos`.
+        `systems` (mean opinion, n, 95 % interval or None), `paired`, `agreement`, `raters`,
+        `paper_mos`.
     """
-    rated = (
-        results[results["planted"].isna()].explode("systems").rename(columns={"systems": "system"})
-    )
+    found = results[results["planted"].isna()].assign(query=name_queries(results))
+    rated = found.explode("systems").rename(columns={"systems": "system"})
     rated = rated.dropna(subset=["system"])
     names = sorted(rated["system"].unique())
     return {
@@ -51,6 +52,21 @@ def report_study(results: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
         ],
         "paper_mos": PAPER_MOS,
     }
+
+
+def name_queries(results: pd.DataFrame) -> "pd.Series[str]":
+    """Name each rating's query alike for all who asked it; a file of one's own is asked once.
+
+    Returns
+    -------
+    pandas.Series of str
+        Indexed as `results`.
+    """
+    track, start, end = (
+        results[f"query_{name}"].astype(str) for name in ("track_id", "start_ms", "end_ms")
+    )
+    named = track + " " + start + " " + end
+    return named.where(results["query_track_id"].notna(), results["query_id"])
 
 
 def measure_agreement(results: pd.DataFrame) -> dict[str, Any]:
@@ -78,21 +94,28 @@ def measure_agreement(results: pd.DataFrame) -> dict[str, Any]:
 
 
 def _score(rated: pd.DataFrame, system: str, seed: int) -> dict[str, Any]:
-    low, high = rater_interval(rated.assign(value=rated["rating"]), seed)
+    low, high = _interval(rated.assign(value=rated["rating"]), seed)
     mos = float(rated["rating"].mean())
     return {"system": system, "mos": mos, "n": len(rated), "low": low, "high": high}
 
 
 def _compare(rated: pd.DataFrame, one: str, other: str, seed: int) -> dict[str, Any]:
     """Compare two systems query by query, so that easy queries favour neither."""
-    means = rated.pivot_table("rating", ["rater", "query_id"], "system", "mean")
+    means = rated.pivot_table("rating", ["rater", "query"], "system", "mean")
     paired = means[[one, other]].dropna()
     answer: dict[str, Any] = {"system": one, "other": other, "queries": len(paired)}
     if paired.empty:
         return answer | {"difference": None, "low": None, "high": None}
     values = (paired[one] - paired[other]).rename("value").reset_index()
-    low, high = rater_interval(values, seed)
+    low, high = _interval(values, seed)
     return answer | {"difference": float(values["value"].mean()), "low": low, "high": high}
+
+
+def _interval(rated: pd.DataFrame, seed: int) -> tuple[float | None, float | None]:
+    """Give no interval for one rater's one query: there is nothing to resample."""
+    if len(rated[["rater", "query"]].drop_duplicates()) < 2:
+        return None, None
+    return rater_interval(rated, seed)
 
 
 def _judge(rated: pd.DataFrame, rater: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ ORDER BY NOT starts_with(lower(t.title), lower(%(words)s)),
 LIMIT %(limit)s OFFSET %(skip)s;
 
 -- name: find_waveform
-SELECT w.content, w.path, w.loudness_lufs, w.peaks, round(1000 * t.duration_s)::integer AS duration_ms
+SELECT w.path, w.loudness_lufs, w.peaks, w.energies, round(1000 * t.duration_s)::integer AS duration_ms
 FROM waveforms w JOIN tracks t ON t.track_id = w.track_id
 WHERE w.track_id = %s AND t.state = 'served';
 

@@ -196,8 +196,9 @@ def test_clips_killed_at_any_moment_are_completed_by_the_next_run(
         extract(after, store)
         assert snapshot(store) == expected
         shutil.rmtree(store.root)
-    assert interrupted >= KILLS / 2
-    assert partly >= KILLS // 2
+    # A busy machine may end the work between the look at it and the kill.
+    assert interrupted >= KILLS / 4
+    assert partly >= KILLS // 4
 
 
 def read_rows(database: Database, version: int) -> Rows:
@@ -288,6 +289,9 @@ def test_embeddings_killed_at_any_moment_are_completed_by_the_next_run(
         assert read_rows(database, version) == expected
         # The last bit depends on what else was in a batch, and that on what was left to do.
         np.testing.assert_allclose(read_vectors(database, version), vectors, atol=1e-6)
+        deadline = time.monotonic() + 20
+        while count_backends(database) and time.monotonic() < deadline:
+            time.sleep(0.05)
         assert count_backends(database) == 0
         index.retire(database, version)
     assert interrupted >= KILLS / 2

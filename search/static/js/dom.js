@@ -61,6 +61,9 @@ export function button(label, { icon: name, key, kind = "quiet", ...properties }
   return made;
 }
 
+/** Say how many, in English. */
+export const count = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
+
 /** Draw on a canvas at the screen's own resolution; sizes are in CSS pixels. */
 export function sizeCanvas(canvas) {
   const ratio = window.devicePixelRatio || 1;

@@ -5,7 +5,6 @@ import { button, element } from "./dom.js";
 import { createScene } from "./map_scene.js";
 import { announce, problemLine, toast } from "./notices.js";
 import { audition, playing, toggle } from "./player.js";
-import { findLoudest } from "./region.js";
 import { found, query } from "./searching.js";
 import { createStore } from "./store.js";
 
@@ -136,7 +135,7 @@ export function createMap(root, onSearch) {
 
   function press({ key, shiftKey }) {
     const way = WAYS[key];
-    const [x, y] = [canvas.clientWidth / 2, canvas.clientHeight / 2];
+    const [x, y] = state.at >= 0 ? scene.place(state.at) : middle();
     if (way && shiftKey) scene.pan(-KEY_STEP * way[0], -KEY_STEP * way[1]);
     else if (way) walk(way);
     else if (key === "+" || key === "=") scene.zoomAt(x, y, 1.4);
@@ -148,11 +147,10 @@ export function createMap(root, onSearch) {
     return true;
   }
 
+  const middle = () => [canvas.clientWidth / 2, canvas.clientHeight / 2];
+
   function walk(way) {
-    const from =
-      state.at >= 0
-        ? state.at
-        : scene.findNearest(canvas.clientWidth / 2, canvas.clientHeight / 2, 1e6);
+    const from = state.at >= 0 ? state.at : scene.findNearest(...middle(), 1e6);
     const next = state.at >= 0 ? scene.findTowards(from, way) : from;
     scene.show(next);
     point(next, { speak: true });
@@ -172,7 +170,7 @@ export function createMap(root, onSearch) {
 
   function createTools() {
     const zoom = (factor) => () =>
-      scene && (scene.zoomAt(canvas.clientWidth / 2, canvas.clientHeight / 2, factor), paint());
+      scene && (scene.zoomAt(...middle(), factor), paint());
     return element(
       "div.map-tools",
       {},
@@ -186,19 +184,20 @@ export function createMap(root, onSearch) {
   return { open, repaint: paint };
 }
 
-/** Play a track from where it is loudest. */
+/** Play a track's excerpt. */
 async function listen(track) {
   const key = `map:${track.track_id}`;
   if (playing.value.clips.b?.key === key) return playing.value.playing || toggle();
   try {
-    const { peaks, duration_ms: durationMs, loudness_lufs: lufs } = await getPeaks(track.track_id);
+    const { excerpt } = await getPeaks(track.track_id);
     audition({
-      ...findLoudest(peaks, durationMs),
+      startMs: excerpt.start_ms,
+      endMs: excerpt.end_ms,
+      lufs: excerpt.loudness_lufs,
       key,
       url: audioUrl(track.track_id),
       title: track.title,
       artist: track.artist,
-      lufs,
     });
   } catch (problem) {
     toast(problem.message);

@@ -5,6 +5,7 @@ import { colour, sizeCanvas } from "./dom.js";
 const COLOURS = 8;
 const REACH = 16; // pixels within which the pointer means a point
 const MARGIN = 28;
+const ROOMY = 600; // pixels: on narrower canvases points are as small as those of a large catalogue
 const CROWD = 20_000; // beyond so many, points are squares: quicker to fill
 
 /** Give each of the commonest genres a colour of its own. */
@@ -97,10 +98,8 @@ export function createScene(canvas, points) {
   /** @param {{at: number, hidden: Set<number>, query: ?string, found: Set<string>}} marks */
   function draw({ at, hidden, query, found }) {
     const { context, width, height } = sizeCanvas(canvas);
-    const radius = Math.min(
-      7,
-      2.2 + 1.2 * Math.log2(1 + camera.zoom) + (points.length < 500 ? 1.6 : 0),
-    );
+    const roomy = points.length < 500 && width > ROOMY;
+    const radius = Math.min(7, 2.2 + 1.2 * Math.log2(1 + camera.zoom) + (roomy ? 1.6 : 0));
     const palette = [...Array(COLOURS).keys()].map((i) => colour(`kind-${i}`));
     const other = colour("kind-other");
     const square = points.length > CROWD;

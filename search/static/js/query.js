@@ -4,7 +4,7 @@ import { button, element } from "./dom.js";
 import { problemLine } from "./notices.js";
 import { load, onTick, play, playing, position } from "./player.js";
 import { createRecording } from "./recording.js";
-import { findLoudest, fit, move, setIn, setOut, USUAL_MS } from "./region.js";
+import { fit, move, setIn, setOut, USUAL_MS } from "./region.js";
 import { createControls, createSlider } from "./region_controls.js";
 import { clear, examples, found, query, searchNow, searchSoon } from "./searching.js";
 import { fromFile, fromTrack, release } from "./sources.js";
@@ -157,7 +157,7 @@ function findStart(source, region) {
   if (region?.startMs !== null && region?.startMs !== undefined) {
     return { startMs: region.startMs, endMs: region.startMs + USUAL_MS };
   }
-  return findLoudest(source.peaks, source.durationMs);
+  return source.excerpt;
 }
 
 function clipOf({ url, title, artist, lufs }, region) {

@@ -1,6 +1,6 @@
 /** The ranked segments, and which of them one is at. */
 
-import { button, element } from "./dom.js";
+import { button, count, element } from "./dom.js";
 import { examples, filters, found, more, searchNow } from "./searching.js";
 import { announce, problemLine, toast } from "./notices.js";
 import { audition, cue, load, onTick, playing } from "./player.js";
@@ -120,7 +120,7 @@ function makeHeading({ status, asked, items }, auditioningBox) {
   const what =
     kind === "examples"
       ? [
-          `Like ${count(asked.likes, "example")}`,
+          `Like ${count(asked.likes.length, "example")}`,
           asked.dislikes.length ? `, unlike ${asked.dislikes.length}` : "",
         ]
       : [
@@ -209,5 +209,3 @@ function explainNothing() {
     }),
   ];
 }
-
-const count = (list, noun) => `${list.length} ${noun}${list.length === 1 ? "" : "s"}`;

@@ -47,16 +47,20 @@ export function findPeaks(samples) {
   return peaks;
 }
 
-/** Estimate the loudness in LUFS, unweighted, until the server has measured it. */
-export function estimateLoudness(samples) {
+const partOf = (samples, { startMs, endMs }) =>
+  samples.subarray((startMs * RATE) / 1000, (endMs * RATE) / 1000);
+
+/** Estimate the loudness of a part in LUFS, unweighted, until the server has measured it. */
+export function estimateLoudness(samples, region) {
+  const part = partOf(samples, region);
   let sum = 0;
-  for (let i = 0; i < samples.length; i++) sum += samples[i] * samples[i];
-  return -0.691 + 10 * Math.log10(sum / samples.length + 1e-10);
+  for (let i = 0; i < part.length; i++) sum += part[i] * part[i];
+  return -0.691 + 10 * Math.log10(sum / part.length + 1e-10);
 }
 
 /** Cut a part out as a 16-bit wav. */
-export function cut(samples, { startMs, endMs }) {
-  const part = samples.subarray((startMs * RATE) / 1000, (endMs * RATE) / 1000);
+export function cut(samples, region) {
+  const part = partOf(samples, region);
   const view = new DataView(new ArrayBuffer(44 + 2 * part.length));
   const text = (at, word) => [...word].forEach((c, i) => view.setUint8(at + i, c.charCodeAt(0)));
   text(0, "RIFF");

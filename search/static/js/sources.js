@@ -1,6 +1,7 @@
 /** What one can search by: a track of the catalogue, or a sound of one's own. */
 
 import { audioUrl, getPeaks, getTrack, Problem } from "./api.js";
+import { findLoudest, USUAL_MS } from "./region.js";
 import { cut, decode, durationMs, estimateLoudness, findPeaks } from "./signal.js";
 
 const MOST_BYTES = 20_000_000;
@@ -15,13 +16,17 @@ const TAKEN = /\.(wav|flac|mp3|ogg|oga)$/i;
  * @property {string} url Where it is played from.
  * @property {number} durationMs
  * @property {ArrayLike<number>} peaks
- * @property {number} lufs
+ * @property {{startMs: number, endMs: number}} excerpt What is searched by where nobody chose.
+ * @property {number} lufs Of the excerpt, until the server has heard another part.
  */
+
+const BEGINNING = { start_ms: 0, end_ms: USUAL_MS };
 
 /** Take a track of the catalogue; one whose waveform is not there yet is flat. */
 export async function fromTrack(trackId) {
   const drawn = getPeaks(trackId).catch(() => null);
   const [track, waveform] = await Promise.all([getTrack(trackId), drawn]);
+  const { start_ms: startMs, end_ms: endMs, loudness_lufs: lufs } = waveform?.excerpt ?? BEGINNING;
   return {
     kind: "track",
     trackId,
@@ -30,7 +35,8 @@ export async function fromTrack(trackId) {
     url: audioUrl(trackId),
     durationMs: waveform?.duration_ms ?? track.duration_ms,
     peaks: waveform?.peaks ?? [0],
-    lufs: track.loudness_lufs,
+    excerpt: { startMs, endMs },
+    lufs: lufs ?? track.loudness_lufs,
   };
 }
 
@@ -43,6 +49,8 @@ export async function fromFile(file) {
     throw new Problem(error.message);
   }
   if (!samples.length) throw new Problem(`${file.name} has no sound in it: choose another file.`);
+  const peaks = findPeaks(samples);
+  const excerpt = findLoudest(peaks, durationMs(samples));
   return {
     kind: "file",
     file,
@@ -51,8 +59,9 @@ export async function fromFile(file) {
     artist: "Your file",
     url: URL.createObjectURL(file),
     durationMs: durationMs(samples),
-    peaks: findPeaks(samples),
-    lufs: estimateLoudness(samples),
+    peaks,
+    excerpt,
+    lufs: estimateLoudness(samples, excerpt),
   };
 }
 

@@ -1,7 +1,7 @@
 /** The listening study: the list, a rater's way through it, and its report. */
 
 import { studies } from "./api.js";
-import { button, element } from "./dom.js";
+import { button, count, element } from "./dom.js";
 import { problemLine } from "./notices.js";
 import { may } from "./session.js";
 import { createStore } from "./store.js";
@@ -97,7 +97,7 @@ export function createStudy(root, remember) {
 }
 
 function makeEntry(study, goTo) {
-  const size = `${study.raters} raters · ${study.queries} sounds · ${study.results} results of each of ${study.systems.join(", ")}`;
+  const size = `${count(study.raters, "rater")} · ${count(study.queries, "sound")} · ${count(study.results, "result")} of each of ${study.systems.join(", ")}`;
   return element(
     "li.panel",
     {},

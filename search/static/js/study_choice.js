@@ -2,7 +2,7 @@
 
 import { button, element } from "./dom.js";
 import { load, play } from "./player.js";
-import { findLoudest, fit, USUAL_MS } from "./region.js";
+import { fit, USUAL_MS } from "./region.js";
 import { fromFile, fromTrack } from "./sources.js";
 import { span } from "./time.js";
 import { createTypeahead } from "./typeahead.js";
@@ -38,7 +38,7 @@ export function createChoice(onStart, onProblem) {
   }
 
   function show(source) {
-    let region = findLoudest(source.peaks, source.durationMs);
+    let region = fit(source.excerpt, source.durationMs);
     const when = element("span.when", {}, span(region.startMs, region.endMs));
     const surface = element("div.surface");
     const stage = element("span.stage", { role: "status" });

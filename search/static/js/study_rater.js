@@ -3,6 +3,7 @@
 import { studies } from "./api.js";
 import { button, element } from "./dom.js";
 import { announce, problemLine } from "./notices.js";
+import { stop } from "./player.js";
 import { may } from "./session.js";
 import { prepare } from "./sources.js";
 import { createChoice } from "./study_choice.js";
@@ -103,6 +104,7 @@ export async function createRater(root, study, rater, onReport) {
   }
 
   function finish() {
+    stop();
     progress.replaceChildren();
     stage.replaceChildren(
       element(

@@ -1,7 +1,7 @@
 /** What a study found: means with their intervals, pairs, agreement, beside the paper. */
 
 import { studies } from "./api.js";
-import { button, element } from "./dom.js";
+import { button, count, element } from "./dom.js";
 import { problemLine } from "./notices.js";
 
 const BEST = 10;
@@ -47,7 +47,7 @@ function summarise({ raters, agreement }) {
   const ratings = raters.reduce((sum, rater) => sum + rater.ratings, 0);
   const alpha = agreement.krippendorff_alpha;
   const agreed = alpha === null ? "not known yet, too few heard the same" : alpha.toFixed(2);
-  return `${raters.length} raters, ${ratings} ratings. Agreement (Krippendorff's alpha): ${agreed}.`;
+  return `${count(raters.length, "rater")}, ${count(ratings, "rating")}. Agreement (Krippendorff's alpha): ${agreed}.`;
 }
 
 /** Dots with their intervals on a scale of 0 to 10, and a line where the paper's mean is. */
@@ -55,8 +55,8 @@ function makePlot({ systems, paper_mos: paper }) {
   const rows = systems.map(({ system, mos, low, high }) => {
     const range = element("span.range");
     const dot = element("span.dot");
-    range.style.left = `${(100 * low) / BEST}%`;
-    range.style.width = `${(100 * (high - low)) / BEST}%`;
+    range.style.left = `${(100 * (low ?? mos)) / BEST}%`;
+    range.style.width = `${(100 * ((high ?? mos) - (low ?? mos))) / BEST}%`;
     dot.style.left = `${(100 * mos) / BEST}%`;
     return element(
       "div.plot-row",
@@ -86,7 +86,8 @@ function makeTick(value) {
   return tick;
 }
 
-const interval = ({ low, high }) => `${low.toFixed(1)} to ${high.toFixed(1)}`;
+const interval = ({ low, high }) =>
+  low === null ? "not known" : `${low.toFixed(1)} to ${high.toFixed(1)}`;
 
 function makeMeans({ systems, paper_mos: paper }) {
   const rows = systems.map((one) => [
@@ -105,7 +106,7 @@ function makePairs(paired) {
   const rows = paired.map((one) => [
     `${one.system} over ${one.other}`,
     one.difference === null ? "not known" : one.difference.toFixed(2),
-    one.low === null ? "not known" : interval(one),
+    interval(one),
     String(one.queries),
   ]);
   return element(

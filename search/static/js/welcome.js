@@ -3,6 +3,8 @@
 import { findTracks } from "./api.js";
 import { button, element } from "./dom.js";
 
+const SUGGESTED = 6;
+
 /** Build it. */
 export function createWelcome(onTrack) {
   const suggestions = element("div.suggestions");
@@ -32,11 +34,18 @@ export function createWelcome(onTrack) {
     ),
     suggestions,
   );
-  findTracks("", 6).then(
-    ({ tracks }) => suggest(suggestions, tracks, onTrack),
+  findTracks("", 100).then(
+    ({ tracks }) => suggest(suggestions, spread(tracks, SUGGESTED), onTrack),
     () => {},
   );
   return { root };
+}
+
+/** Choose some from everywhere in a list: neighbours in the alphabet are often of one album. */
+function spread(tracks, most) {
+  const step = Math.max(1, tracks.length / most);
+  const places = Array.from({ length: Math.min(most, tracks.length) }, (_, i) => i * step);
+  return places.map((place) => tracks[Math.floor(place)]);
 }
 
 function suggest(root, tracks, onTrack) {

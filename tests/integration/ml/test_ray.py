@@ -61,7 +61,7 @@ def cluster(crashing: Decoder) -> Iterator[str]:  # noqa: ARG001 (which its work
         yield address
         node.terminate()
         node.communicate()
-        _, alive = psutil.wait_procs(processes, timeout=60)
+        _, alive = psutil.wait_procs(processes, timeout=180)
         for one in alive:
             one.kill()
     assert not alive

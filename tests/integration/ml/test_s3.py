@@ -1,9 +1,12 @@
 """A catalogue on S3, read from a server that speaks its protocol, gives what a local one gives."""
 
+import signal
+import tempfile
 from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
 
+import boto3  # type: ignore[import-untyped]
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,8 +20,9 @@ from ml.catalog import Catalog, read_catalog
 from ml.clip_plan import Extraction
 from ml.clip_settings import ClipSettings
 from ml.clips import extract_clips
-from ml.errors import CatalogError
+from ml.errors import AudioError, CatalogError, SoundalikeError
 from ml.roots import find_root
+from ml.sources import open_locally
 from ml.splits import N_BUCKETS, label_splits
 
 COLUMNS = ["track_id", "path", "title", "artist", "album", "genre", "mood"]
@@ -135,6 +139,50 @@ def test_catalogue_on_s3_gives_the_clips_of_the_same_one_on_disk(
     assert counts(extract(catalog, store.root)[0]) == (3, 0, 2, 1, 12)
     rejected = store.read_rejected(range(N_BUCKETS))
     assert rejected["reason"].tolist() == ["missing_file"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_manifest_that_others_have_edited_is_read_anew() -> None:
+    assert len(read_catalog(MANIFEST).tracks) == 5
+    bucket, _, key = MANIFEST.removeprefix("s3://").partition("/")
+    client = boto3.client("s3")  # the file system does not see what it does
+    text = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    client.put_object(Bucket=bucket, Key=key, Body=text + b"added,c.mp3,,,,,\n")
+    assert "added" in set(read_catalog(MANIFEST).tracks["track_id"])
+
+
+@pytest.mark.usefixtures("folder")
+def test_full_disk_for_copies_stops_the_run_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = Path("/dev/full")
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: full.open("wb"))
+    with (
+        pytest.raises(SoundalikeError, match="make room, or set TMPDIR") as said,
+        open_locally(f"s3://{FOLDER}/a.wav", 1 << 30),
+    ):
+        pytest.fail("copied")
+    assert not isinstance(said.value, AudioError)
+    assert "\n" not in str(said.value)
+
+
+@pytest.mark.usefixtures("folder")
+def test_copying_does_not_count_for_the_time_limit(
+    monkeypatch: pytest.MonkeyPatch, s3: s3fs.S3FileSystem
+) -> None:
+    left: list[float] = []
+    copy = s3.get_file
+
+    def watch(*arguments: str) -> None:
+        left.append(signal.getitimer(signal.ITIMER_REAL)[0])
+        copy(*arguments)
+
+    monkeypatch.setattr(s3, "get_file", watch)
+    signal.setitimer(signal.ITIMER_REAL, 600)
+    try:
+        with open_locally(f"s3://{FOLDER}/a.wav", 1 << 30):
+            assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    assert left == [0]
 
 
 @pytest.mark.usefixtures("folder")

@@ -84,19 +84,9 @@ def test_minibatch_that_cannot_be_shared_is_refused(
         train(noises, tiny_training, Hardware(accelerator="cpu", devices=5))
 
 
-def join(seat: Seat) -> None:
-    """Meet the other processes, without Lightning."""
-    distributed.init_process_group(
-        "gloo",
-        init_method=f"tcp://127.0.0.1:{seat.port}",
-        rank=seat.rank,
-        world_size=seat.hardware.devices,
-    )
-
-
 def embed_part(seat: Seat) -> tuple[Tensor, list[Tensor], nn.Module]:
     """Pass this process's rows through a network; the loss of all rows, and the gradients."""
-    join(seat)
+    seat.meet()
     network, clips, targets = make_problem()
     synchronize_batch_norm(network, gpu=False)
     wrapped = nn.parallel.DistributedDataParallel(network)
@@ -137,13 +127,13 @@ def test_gathered_rows_gradients_and_statistics_are_those_of_one_process() -> No
 
 def meet(seat: Seat) -> None:
     """Add something up with the others."""
-    join(seat)
+    seat.meet()
     distributed.all_reduce(torch.zeros(1))
 
 
 def die(seat: Seat) -> None:
     """Leave the others alone."""
-    join(seat)
+    seat.meet()
     os.kill(os.getpid(), signal.SIGKILL)
 
 

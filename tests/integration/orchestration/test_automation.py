@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
 from ml.snapshot import EVALUATED, INDEXED, TRAINED
+from ml.splits import assign_bucket, hash_track
 from orchestration.automation.triggers import catalogue_changes, weekly_refresh
 from orchestration.definitions import defs
+from orchestration.partitions import EVERY_BUCKET
 from orchestration.resources import Services
 from search.similarity import Filters, similar_tracks
 
@@ -82,13 +86,27 @@ def test_unchanged_catalogue_asks_for_nothing(home: "Home") -> None:
     assert isinstance(look(home, weekly=True), dg.SkipReason)
 
 
-def test_catalogue_that_nobody_looked_at_is_confirmed(home: "Home") -> None:
+def test_catalogue_that_nobody_looked_at_is_confirmed_and_what_is_long_gone_removed(
+    home: "Home",
+) -> None:
+    digest, store = hash_track("left"), home.workspace.store
+    bucket = assign_bucket(digest)
+    clips, rejected, gone = store.read_manifests(bucket)
+    template = store.read_clips(range(100)).iloc[:1]
+    left = template.assign(track_id="left", digest=digest, gone_since=0.0)
+    store.write_audio(digest, np.ones(160_000, np.int16))
+    store.write_bucket(bucket, clips, rejected, pd.concat([gone, left]) if len(gone) else left)
+    assert store.has_audio(digest)
     seen = home.workspace.table_folder / "seen.parquet"
     before = seen.stat().st_mtime
     os.utime(seen, (before - 7 * 86_400,) * 2)
     request = look(home)
     assert request.job_name == "confirm"
-    assert set(respond(home, request)) == {"catalog", "active_model"}
+    reported = respond(home, request)
+    assert not {"candidate_model", "baseline_model", "evaluation"} & set(reported)
+    assert "1 removed" in reported["clips"]["tracks"]
+    assert not store.has_audio(digest)
+    assert reported["embeddings"]["buckets_embedded"] == 0
     assert isinstance(look(home), dg.SkipReason)
 
 
@@ -170,6 +188,37 @@ def test_refused_candidate_is_not_trained_again_but_its_tracks_are_served(home: 
     home.workspace.save_table(INDEXED, seen.iloc[1:])
     trained = look(home)
     assert trained.job_name == "extend"
+
+
+def test_catalogue_of_which_much_has_vanished_stays_as_it_was_unless_told(home: "Home") -> None:
+    def run(*assets: str, **config: object) -> dg.ExecuteInProcessResult:
+        with home.instance() as instance:
+            return JOBS["extend"].execute_in_process(
+                run_config={"ops": {name: {"config": config} for name in assets if config}},
+                instance=instance,
+                tags=EVERY_BUCKET,
+                asset_selection=[dg.AssetKey(name) for name in assets],
+                raise_on_error=False,
+            )
+
+    before = {name: home.workspace.load_table(name) for name in ("catalog", "rejected", "seen")}
+    edit(home, lambda rows: rows[: len(rows) // 2])
+    refused = run("catalog")
+    (failure,) = refused.filter_events(lambda event: event.is_step_failure)
+    said = str(failure.event_specific_data)
+    assert "tracks have vanished" in said
+    assert "`allow_shrinking: true`" in said
+    for name, table in before.items():
+        pd.testing.assert_frame_equal(home.workspace.load_table(name), table)
+    assert run("catalog", allow_shrinking=True).success
+    assert run("tracks").success
+    assert not run("clips").success
+    limits, worker = {"max_seconds": 100}, {"seconds": 200}
+    assert not run("clips", limits=limits, worker=worker).success
+    told = {"max_vanished": 0.9, "clips_per_track": 3, "limits": limits, "worker": worker}
+    assert run("clips", **told).success
+    per_track = home.workspace.store.read_clips(range(100)).groupby("track_id").size()
+    assert set(per_track) == {3}
 
 
 def test_missing_manifest_is_a_reason_to_wait(home: "Home") -> None:

@@ -8,6 +8,7 @@ import dagster as dg
 import numpy as np
 import pytest
 
+from ml.evaluation.protocols import PROTOCOLS
 from search.index import active_version, list_models
 from search.similarity import similar_tracks
 from search.study.records import (
@@ -130,6 +131,8 @@ def test_refresh_shows_what_a_person_judges_a_run_by(first: Run) -> None:
     evaluation = first.metadata("evaluation")
     for split in ("validation", "test"):
         assert all(name in str(evaluation[f"table_1_{split}"]) for name in ("random", "convnet"))
+        for shown in (*PROTOCOLS, "precision at 10", "hubness skew"):
+            assert f"| {shown} |" in str(evaluation[f"table_1_{split}"])
         assert str(evaluation[f"figure_{split}"]).startswith("![figure](data:image/png;base64,")
     assert first.metadata("candidate_model")["epochs"] == 2
     assert first.metadata("index")["recall"] == pytest.approx(1.0, abs=0.02)

@@ -1,6 +1,9 @@
 """What the page asks of the database: vectors of regions and examples, pages, the map, rights."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +29,7 @@ from search.retrieval import (
     region_vector,
     search_page,
 )
-from search.waveforms import find_loudness, find_waveform, load_waveforms
+from search.waveforms import Excerpt, find_loudness, find_waveform, load_waveforms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,22 +150,28 @@ def test_waveforms_follow_the_files(
 def test_each_stretch_has_a_loudness_of_its_own(
     served: Database, tmp_path: "Path", catalogue: "Catalogue"
 ) -> None:
-    """Ten seconds loud, then ten at a tenth; what was measured before energies is measured anew."""
+    """Ten seconds at a tenth, then ten loud; what was measured before energies is measured anew."""
     store, row = AudioStore(tmp_path), catalogue.frame.iloc[1]
     sine = 0.5 * INT16_SCALE * np.sin(2 * np.pi * 997 / 16_000 * np.arange(320_000))
-    sine[160_000:] /= 10
+    sine[:160_000] /= 10
     store.write_audio(row["digest"], sine.astype(np.int16))
     facts = {"track_id": row["track_id"], "digest": row["digest"], "samples": len(sine)}
     tracks = pd.DataFrame([facts | {"content": "one", "path": "/music/a.wav"}])
     load_waveforms(served, store, tracks)
     levels = [find_loudness(served, row["track_id"], at, at + 10_000) for at in (0, 10_000)]
-    assert levels == pytest.approx([-9.03, -29.03], abs=0.2)
+    assert levels == pytest.approx([-29.03, -9.03], abs=0.2)
+    waveform = find_waveform(served, row["track_id"])
+    assert waveform is not None
+    assert waveform.excerpt == Excerpt(10_000, 20_000, levels[1])
     hit = search_page(served, catalogue.embeddings[row["track_id"]][2], 1, 1)[0]
     assert (hit.track_id, hit.start_ms) == (row["track_id"], 10_000)
     assert hit.loudness_lufs == levels[1]
     with served.transaction() as connection:
         connection.execute("UPDATE waveforms SET energies = NULL")
-    assert find_loudness(served, row["track_id"], 10_000, 20_000) == pytest.approx(-9.03, abs=0.3)
+    assert find_loudness(served, row["track_id"], 0, 10_000) == pytest.approx(-9.03, abs=0.3)
+    by_peaks = find_waveform(served, row["track_id"])
+    assert by_peaks is not None
+    assert (by_peaks.excerpt.start_ms, by_peaks.excerpt.end_ms) == (10_000, 20_000)
     assert load_waveforms(served, store, tracks) == 1
 
 
@@ -223,6 +232,39 @@ def test_pool_survives_broken_connections(served: Database) -> None:
         for backend in first:
             other.execute("SELECT pg_terminate_backend(%s)", (backend,))
     assert ask_for_backend(pool) not in first
+    pool.close()
+
+
+def test_pool_survives_that_all_of_many_connections_broke(served: Database) -> None:
+    pool = PooledDatabase(served.url)
+    with ExitStack() as held:
+        connections = [held.enter_context(pool.transaction()) for _ in range(8)]
+        backends = [connection.info.backend_pid for connection in connections]
+    with psycopg.connect(served.url, autocommit=True) as other:
+        for backend in backends:
+            other.execute("SELECT pg_terminate_backend(%s)", (backend,))
+    assert ask_for_backend(pool) not in backends
+    pool.close()
+
+
+def test_pool_that_is_merely_busy_is_waited_for(
+    served: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.pool.GLANCE_S", 0.05)
+    pool = PooledDatabase(served.url, most=1)
+    with ThreadPoolExecutor(1) as other:
+        with pool.transaction() as held:
+            waiting = other.submit(ask_for_backend, pool)
+            time.sleep(0.2)  # longer than it would wait for a server that is away
+        assert waiting.result() == held.info.backend_pid
+    pool.close()
+
+
+def test_server_that_is_away_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.pool.PATIENCE_S", 3600.0)  # which would be the end of this test
+    pool = PooledDatabase("postgresql://127.0.0.1:1/nothing")
+    with pytest.raises(DatabaseError, match="couldn't get a connection"):
+        ask_for_backend(pool)
     pool.close()
 
 

@@ -46,7 +46,7 @@ def guarded(
     assert tokens
     impatient = {
         "API_TOKENS_FILE": str(token_file),
-        "API_IDLE_SECONDS": "1",
+        "API_IDLE_SECONDS": "3",
         "API_HEADER_SECONDS": "2",
         "API_UPLOADS_AT_ONCE": "1",
         "API_MAX_UPLOAD_BYTES": "1000000",
@@ -213,12 +213,14 @@ def test_uploads_beyond_the_limit_are_told_when_to_return(
         headers = bearer(tokens["listen"])
         answers.append(guarded.ask("POST", "/searches", headers=headers, files=files))
 
-    threads = [threading.Thread(target=upload) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    statuses = Counter(answer.status_code for answer in answers)
+    statuses: Counter[int] = Counter()
+    while 429 not in statuses:  # on a busy machine one may be done before the next comes
+        threads = [threading.Thread(target=upload) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        statuses = Counter(answer.status_code for answer in answers)
     assert set(statuses) == {200, 429}, statuses
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert refused.headers["Retry-After"] == "2"

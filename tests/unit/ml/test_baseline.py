@@ -72,6 +72,23 @@ def test_fewer_clips_than_coefficients_are_enough_to_fit(clips: NDArray[np.float
     assert torch.allclose(vectors.norm(dim=1), torch.ones(90), atol=1e-5)
 
 
+@pytest.mark.parametrize("n_mfcc", [64, 65, 100])
+def test_more_features_than_dimensions_give_unit_vectors_of_the_first_components(
+    clips: NDArray[np.float32], n_mfcc: int
+) -> None:
+    many = np.concatenate([clips, clips[:, ::-1], np.roll(clips, 1, 0) - clips])
+    encoder = fit_baseline([many], BaselineSettings(n_mfcc))
+    vectors = encoder.encode(torch.from_numpy(many[:9]))
+    assert vectors.shape == (9, 128)
+    assert torch.allclose(vectors.norm(dim=1), torch.ones(9), atol=1e-5)
+    assert len(encoder.tensors["components"]) == 128
+
+
+def test_more_coefficients_than_bands_are_refused() -> None:
+    with pytest.raises(ValueError, match="n_mfcc from 1 to n_mels"):
+        BaselineSettings(n_mfcc=129)
+
+
 def test_whitened_means_have_equal_variance_in_every_direction(
     clips: NDArray[np.float32],
 ) -> None:

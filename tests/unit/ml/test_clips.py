@@ -2,30 +2,28 @@
 
 import importlib
 import multiprocessing
-import os
-import shutil
-import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 import soundfile as sf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.audio import SAMPLE_RATE, AudioLimits, decode
+from ml.audio import SAMPLE_RATE, AudioLimits, decode, decode_blocks
 from ml.audio_store import CLIP_COLUMNS, CLIP_SAMPLES, AudioStore
 from ml.clip_plan import DAY_SECONDS, Extraction
 from ml.clip_settings import ClipSettings
 from ml.clips import draw_positions, extract_clips
-from ml.errors import CatalogError
+from ml.decoding import Decoder, Task, decode_track
+from ml.errors import AudioError, CatalogError
 from ml.isolation import WorkerLimits
+from ml.sources import fingerprint_file
 from ml.splits import N_BUCKETS, hash_track, label_splits
 
 BUCKETS = range(N_BUCKETS)
@@ -319,63 +317,9 @@ def test_bucket_without_its_manifest_is_done_again_to_the_same_bytes(
     assert snapshot(store) == before
 
 
-RUN = """
-import sys
-from pathlib import Path
-import pandas as pd
-from ml.audio_store import AudioStore
-from ml.clips import extract_clips
-if __name__ == "__main__":
-    print("started", flush=True)
-    extract_clips(pd.read_parquet(sys.argv[1]), AudioStore(Path(sys.argv[2])), range(100), n_jobs=2)
-"""
-
-
-KILLS = int(os.environ.get("SOUNDALIKE_KILLS", "2"))
-
-
-def test_killed_runs_are_completed_by_the_next_as_if_undisturbed(
-    folder: Path, store: AudioStore, tmp_path: Path
-) -> None:
-    """Killed at random moments, again and again; set SOUNDALIKE_KILLS for more of them."""
-    for number in range(8):
-        write_track(folder, number, seconds=40, rate=44_100)
-    tracks = list_tracks(folder)
-    tracks.to_parquet(tmp_path / "tracks.parquet")
-    undisturbed = AudioStore(tmp_path / "undisturbed")
-    extract_clips(tracks, undisturbed, BUCKETS, n_jobs=1)
-    command = [sys.executable, "-c", RUN, str(tmp_path / "tracks.parquet"), str(store.root)]
-    generator = np.random.default_rng(0)
-    interrupted = 0
-    while interrupted < KILLS:
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, start_new_session=True, cwd=Path.cwd()
-        ) as process:
-            assert process.stdout
-            assert process.stdout.readline() == b"started\n"
-            time.sleep(generator.uniform(0, 3))
-            workers = psutil.Process(process.pid).children(recursive=True)
-            os.kill(process.pid, signal.SIGKILL)
-        if process.returncode != -signal.SIGKILL:  # it was done before
-            shutil.rmtree(store.root)
-            continue
-        interrupted += 1
-        _, alive = psutil.wait_procs(workers, timeout=10)
-        assert all(worker.status() == psutil.STATUS_ZOMBIE for worker in alive)
-        if interrupted % 2:  # go on after one kill, or after two
-            continue
-        extract_clips(tracks, store, BUCKETS, n_jobs=1)
-        assert snapshot(store) == snapshot(undisturbed)
-        shutil.rmtree(store.root)
-    (store.root / "00").mkdir(exist_ok=True, parents=True)
-    (store.root / "00" / ".clips.parquet.x.tmp").write_bytes(b"half")
-    extract_clips(tracks, store, BUCKETS, n_jobs=1)
-    assert snapshot(store) == snapshot(undisturbed)
-
-
 # A module with a decoder that misbehaves on files that say so, as a broken library would.
 DECODER = """
-import ctypes, os, time
+import ctypes, os, signal, time
 from ml.audio import decode_blocks
 from ml.errors import AudioError
 def decode(path, limits):
@@ -394,6 +338,14 @@ def decode(path, limits):
         raise ZeroDivisionError("in the decoder")
     elif order == b"deny    ":
         raise AudioError("unreadable", "Let this user read it.")
+    elif order == b"replace ":
+        yield from decode_blocks(path.parent / "1.wav", limits)
+        path.write_bytes((path.parent / "2.wav").read_bytes())
+    elif order in (b"killed  ", b"stuck   "):
+        if not path.with_suffix(".tried").exists():
+            path.with_suffix(".tried").touch()
+            os.kill(os.getpid(), signal.SIGKILL) if order == b"killed  " else time.sleep(100)
+        yield from decode_blocks(path.parent / "1.wav", limits)
     elif order == b"midway  ":
         yield from decode_blocks(path.parent / "0.wav", limits)
         os.abort()
@@ -402,25 +354,29 @@ MISDEEDS = {
     "crash": ("decoder_crashed", "exit code -11"),
     "exit": ("decoder_crashed", "exit code 0"),
     "midway": ("decoder_crashed", "exit code -6"),
-    "hang": ("decoder_timeout", "within 3 s"),
     "eat": ("decoder_memory", "over 150 MB"),
     "raise": ("decoder_failed", "ZeroDivisionError"),
 }
 
 
-def test_decoder_that_misbehaves_costs_that_track_alone(
-    folder: Path, store: AudioStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def misbehave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Decoder:
     (tmp_path / "misbehaving.py").write_text(DECODER)
     monkeypatch.syspath_prepend(tmp_path)
+    decoder: Decoder = importlib.import_module("misbehaving").decode
+    return decoder
+
+
+def test_decoder_that_misbehaves_costs_that_track_alone(
+    folder: Path, store: AudioStore, misbehave: Decoder
+) -> None:
     for name in MISDEEDS:
         (folder / name).write_bytes(f"{name:8}".encode())
     tracks = list_tracks(folder)
-    settings = ClipSettings(worker=WorkerLimits(seconds=3, megabytes=150))
-    decoder = importlib.import_module("misbehaving").decode
+    settings = ClipSettings(worker=WorkerLimits(seconds=60, megabytes=150))
 
     def run(settings: ClipSettings) -> Extraction:
-        return extract_clips(tracks, store, BUCKETS, settings, n_jobs=2, decoder=decoder)
+        return extract_clips(tracks, store, BUCKETS, settings, n_jobs=2, decoder=misbehave)
 
     assert counts(run(settings)) == (0, len(tracks), 0, 0, len(MISDEEDS))
     rejected = store.read_rejected(BUCKETS).set_index("track_id")
@@ -431,19 +387,94 @@ def test_decoder_that_misbehaves_costs_that_track_alone(
     assert not list(store.root.glob("*/.*"))
     assert counts(run(settings)) == (len(tracks), 0, 0, 0, len(MISDEEDS))
     # Other limits for workers try again what they stopped, and nothing else.
-    more = replace(settings, worker=WorkerLimits(seconds=2, megabytes=150))
-    assert counts(run(more)) == (len(tracks) - 5, 0, 5, 0, len(MISDEEDS))
+    more = replace(settings, worker=WorkerLimits(seconds=61, megabytes=150))
+    assert counts(run(more)) == (len(tracks) - 4, 0, 4, 0, len(MISDEEDS))
+
+
+def test_decoder_that_hangs_is_stopped_and_remembered(
+    folder: Path, store: AudioStore, misbehave: Decoder
+) -> None:
+    (folder / "hang").write_bytes(b"hang    ")
+    tracks = list_tracks(folder).query("track_id == 'hang'")
+    settings = ClipSettings(worker=WorkerLimits(seconds=1))
+    for expected in ((0, 1, 0, 0, 1), (1, 0, 0, 0, 1)):
+        report = extract_clips(tracks, store, BUCKETS, settings, n_jobs=1, decoder=misbehave)
+        assert counts(report) == expected
+    rejected = store.read_rejected(BUCKETS)
+    assert rejected["reason"].tolist() == ["decoder_timeout"]
+    assert "within 1 s: export the file again, or raise `worker: seconds`" in rejected["remedy"][0]
+
+
+@pytest.mark.parametrize("order", ["killed", "stuck"])
+def test_file_that_others_may_have_spoilt_is_tried_once_more(
+    folder: Path, store: AudioStore, misbehave: Decoder, order: str
+) -> None:
+    (folder / "0.wav").write_bytes(f"{order:8}".encode())
+    settings = ClipSettings(worker=WorkerLimits(seconds=3))
+    tracks = list_tracks(folder)
+    report = extract_clips(tracks, store, BUCKETS, settings, n_jobs=2, decoder=misbehave)
+    assert counts(report) == (0, N_TRACKS, 0, 0, 0)
+    assert set(store.read_clips(BUCKETS)["track_id"]) == {str(n) for n in range(N_TRACKS)}
+
+
+def test_file_replaced_while_it_is_read_is_tried_again(
+    folder: Path, store: AudioStore, misbehave: Decoder
+) -> None:
+    extract(folder, store)
+    (folder / "0.wav").write_bytes(b"replace ")
+    tracks = list_tracks(folder)
+
+    def run() -> Extraction:
+        return extract_clips(tracks, store, BUCKETS, n_jobs=1, decoder=misbehave)
+
+    assert counts(run()) == (N_TRACKS - 1, 0, 1, 0, 1)
+    rejected = store.read_rejected(BUCKETS)
+    assert rejected[["track_id", "reason"]].to_numpy().tolist() == [["0", "changed_meanwhile"]]
+    assert rejected["remedy"].tolist() == ["It changed while it was read: run again."]
+    assert counts(run()) == (N_TRACKS - 1, 0, 1, 0, 0)
+    assert np.array_equal(np.load(store.audio_path(hash_track("0"))), decode(folder / "2.wav"))
+
+
+def test_file_replaced_before_it_is_read_is_tried_again(folder: Path, store: AudioStore) -> None:
+    planned = fingerprint_file(str(folder / "0.wav"))
+    write_track(folder, 0, seconds=20)
+    task = Task("0", hash_track("0"), str(folder / "0.wav"), "f", "w", planned)
+    outcome = decode_track(task, store, AudioLimits(), decode_blocks)
+    assert isinstance(outcome, AudioError)
+    assert outcome.reason == "changed_meanwhile"
+
+
+@pytest.mark.parametrize("last", ["adopt", "write_bucket"])
+def test_interrupted_change_that_is_taken_back_leaves_nothing_of_it(
+    folder: Path, store: AudioStore, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    extract(folder, store)
+    before = snapshot(store)
+    path, kept = folder / "1.wav", folder.parent / "kept.wav"
+    path.rename(kept)
+    write_track(folder, 1, seconds=20)
+    done: Callable[..., None] = getattr(AudioStore, last)
+
+    def be_killed(*arguments: object) -> None:
+        if last == "adopt":
+            done(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AudioStore, last, be_killed)
+        with pytest.raises(KeyboardInterrupt):
+            extract(folder, store)
+    kept.rename(path)  # with its time of modification
+    assert extract(folder, store).changed == 1
+    assert snapshot(store) == before
 
 
 def test_unreadable_file_is_tried_again_though_it_has_not_changed(
-    folder: Path, store: AudioStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, store: AudioStore, misbehave: Decoder
 ) -> None:
-    (tmp_path / "denying.py").write_text(DECODER)
-    monkeypatch.syspath_prepend(tmp_path)
     (folder / "0.wav").write_bytes(b"deny    ")
-    decoder = importlib.import_module("denying").decode
     for expected in ((0, N_TRACKS, 0, 0, 1), (N_TRACKS - 1, 0, 1, 0, 1)):
-        report = extract_clips(list_tracks(folder), store, BUCKETS, n_jobs=1, decoder=decoder)
+        report = extract_clips(list_tracks(folder), store, BUCKETS, n_jobs=1, decoder=misbehave)
         assert counts(report) == expected
 
 

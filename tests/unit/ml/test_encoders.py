@@ -15,13 +15,14 @@ from scipy import stats
 from torch import Tensor
 
 from ml.baseline import fit_baseline
-from ml.convnet import ConvNetSettings, seed_weights
+from ml.convnet import ConvNetSettings, Variant, seed_weights
 from ml.encoders import (
     DESCRIPTION_FILE,
     WEIGHTS_FILE,
     ConvNetEncoder,
     Encoder,
     RandomEncoder,
+    digest_description,
     load_encoder,
     save_encoder,
 )
@@ -61,7 +62,8 @@ def folder(encoder: Encoder, tmp_path: Path) -> Path:
 def describe(folder: Path, **changes: Any) -> None:  # noqa: ANN401
     """Change the description, as another program or version would have written it."""
     path = folder / DESCRIPTION_FILE
-    path.write_text(json.dumps(json.loads(path.read_bytes()) | changes))
+    changed = json.loads(path.read_bytes()) | changes
+    path.write_text(json.dumps(changed | {"description_sha256": digest_description(changed)}))
 
 
 def replace_weights(folder: Path, content: bytes) -> None:
@@ -99,6 +101,28 @@ def test_saved_encoder_gives_the_same_vectors(encoder: Encoder, folder: Path) ->
     assert sorted(path.name for path in folder.iterdir()) == [DESCRIPTION_FILE, WEIGHTS_FILE]
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("variant", ["compact", "resnet18"])
+def test_gpu_gives_the_vectors_of_a_cpu(variant: Variant, tmp_path: Path) -> None:
+    network = seed_weights(ConvNetSettings(variant=variant), 0)
+    save_encoder(ConvNetEncoder(network), tmp_path)
+    sound = torch.randn(4, 160_000, generator=torch.Generator().manual_seed(1)) / 10
+    expected, found = (load_encoder(tmp_path, device).encode(sound) for device in ("cpu", "cuda"))
+    assert (found - expected).abs().max() < 1e-5
+
+
+def test_encoding_rounds_as_on_a_cpu_and_leaves_the_setting(convnet: ConvNetEncoder) -> None:
+    seen = []
+    hook = convnet.network.register_forward_pre_hook(
+        lambda *_: seen.append(torch.backends.cudnn.allow_tf32)
+    )
+    before = torch.backends.cudnn.allow_tf32
+    convnet.encode(SOUND)
+    hook.remove()
+    assert seen == [False]
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
 ENCODE = """
 import sys
 from pathlib import Path
@@ -119,8 +143,9 @@ def test_another_process_gives_the_same_vectors(encoder: Encoder, tmp_path: Path
 
 
 def test_random_encoder_comes_back(tmp_path: Path) -> None:
-    save_encoder(RandomEncoder(), tmp_path)
-    assert torch.equal(load_encoder(tmp_path).encode(SOUND), RandomEncoder().encode(SOUND))
+    for seed in (0, 3):
+        save_encoder(RandomEncoder(seed), tmp_path)
+        assert torch.equal(load_encoder(tmp_path).encode(SOUND), RandomEncoder(seed).encode(SOUND))
 
 
 def test_random_encoder_is_seeded_and_uniform_before_it_is_scaled() -> None:
@@ -184,6 +209,29 @@ def test_description_that_does_not_fit_is_refused(folder: Path, changes: dict[st
     describe(folder, **changes)
     with pytest.raises(EncoderError, match="export"):
         load_encoder(folder)
+
+
+@pytest.mark.parametrize(("name", "value"), [("floor", 0.01), ("f_min", 40.0), ("power", 2)])
+def test_settings_changed_by_hand_are_refused(
+    convnet: ConvNetEncoder, tmp_path: Path, name: str, value: float
+) -> None:
+    save_encoder(convnet, tmp_path)
+    path = tmp_path / DESCRIPTION_FILE
+    description = json.loads(path.read_bytes())
+    description["hyperparameters"]["spectrogram"][name] = value  # the weights fit as before
+    path.write_text(json.dumps(description))
+    with pytest.raises(EncoderError, match="does not match its own SHA-256"):
+        load_encoder(tmp_path)
+
+
+def test_encoder_saved_before_descriptions_had_a_digest_is_loaded(
+    encoder: Encoder, folder: Path
+) -> None:
+    path = folder / DESCRIPTION_FILE
+    description = json.loads(path.read_bytes())
+    del description["description_sha256"]
+    path.write_text(json.dumps(description, indent=4))
+    assert torch.allclose(load_encoder(folder).encode(SOUND), encoder.encode(SOUND), atol=1e-6)
 
 
 def test_weights_of_another_architecture_are_refused(

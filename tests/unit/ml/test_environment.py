@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ml.environment import Environment
+from ml.errors import SoundalikeError
 
 VARIABLES = ("DATA_DIR", "CATALOG", "DATABASE_URL", "MLFLOW_TRACKING_URI", "DAGSTER_HOME")
 
@@ -57,6 +58,13 @@ def test_empty_variables_count_as_absent(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_catalogue_on_another_file_system_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CATALOG", "s3://bucket/tracks.csv")
     assert Environment().manifest == "s3://bucket/tracks.csv"
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/data", "gs://bucket"])
+def test_state_on_another_file_system_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("DATA_DIR", url)
+    with pytest.raises(SoundalikeError, match=f"DATA_DIR is {url}, a URL: set it to a folder"):
+        _ = Environment().root
 
 
 def test_addresses_that_hold_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

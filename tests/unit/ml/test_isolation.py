@@ -17,7 +17,7 @@ from ml.isolation import WorkerFailure, WorkerLimits, map_isolated
 PROCESS = "__import__('os').getpid()"
 FINE = [f"{number} + 1" for number in range(20)]
 SMALL = WorkerLimits(seconds=60, megabytes=200)
-QUICK = WorkerLimits(seconds=1, megabytes=200)
+QUICK = WorkerLimits(seconds=3, megabytes=200)
 
 # What is evaluated in the worker -> what is to come of it.
 DEADLY = {
@@ -79,8 +79,20 @@ def test_memory_is_given_back_for_the_next_item() -> None:
 
 
 def test_time_limit_counts_for_each_item_and_not_for_their_sum() -> None:
-    items = [f"__import__('time').sleep(0.3) or {number}" for number in range(8)]
-    assert sorted(evaluate(items, QUICK, 1).values()) == list(range(8))
+    items = [f"__import__('time').sleep(0.5) or {number}" for number in range(7)]
+    assert sorted(evaluate(items, QUICK, 1).values()) == list(range(7))
+
+
+def test_time_for_which_the_clock_is_stopped_does_not_count() -> None:
+    stopped = "__import__('ml.isolation').isolation.stop_clock()"
+    enter, leave = "clock.__enter__()", "clock.__exit__(None, None, None)"
+    sleep = "__import__('time').sleep"
+    item = f"[[{enter}, {sleep}(4), {leave}] and 'done' for clock in [{stopped}]][0]"
+    late = f"[[{enter}, {leave}, {sleep}(100)] for clock in [{stopped}]]"
+    assert evaluate([item, late], QUICK) == {
+        item: "done",
+        late: WorkerFailure("time", -signal.SIGALRM),
+    }
 
 
 def test_error_of_the_work_is_raised_and_workers_end() -> None:
@@ -120,5 +132,5 @@ def test_workers_end_when_their_caller_is_killed() -> None:
         worker = psutil.Process(int(process.stdout.readline()))
         processes = [worker, *psutil.Process(process.pid).children(recursive=True)]
         process.kill()
-    _, alive = psutil.wait_procs(processes, timeout=10)
+    _, alive = psutil.wait_procs(processes, timeout=60)
     assert all(one.status() == psutil.STATUS_ZOMBIE for one in alive)

@@ -1,5 +1,6 @@
 """Files and tables on disk: whole or not at all."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from ml.errors import SoundalikeError
+from ml.removal import remove_rows
 from ml.storage import replace_file, sweep_temporaries
 from ml.workspace import Workspace
 
@@ -41,6 +43,27 @@ def test_failed_write_leaves_the_old_file_alone(tmp_path: Path, error: type[Base
     with pytest.raises(error), replace_file(tmp_path / "file") as file:  # noqa: PT012
         file.write(b"half")
         raise error
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+def test_who_may_read_a_file_is_for_the_umask_to_say(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write(tmp_path / "file", b"content")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+def test_full_disk_is_said_in_one_line_and_the_old_file_stays(tmp_path: Path) -> None:
+    write(tmp_path / "file", b"old")
+    with (
+        pytest.raises(SoundalikeError, match=r"No space is left on .*: make room") as said,
+        Path("/dev/full").open("wb") as full,
+        replace_file(tmp_path / "file") as file,
+    ):
+        file.write(b"new" if os.dup2(full.fileno(), file.fileno()) else b"")
+    assert "\n" not in str(said.value)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
@@ -84,6 +107,23 @@ def test_table_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     loaded = workspace.load_table("tracks")
     assert loaded["track_id"].tolist() == ["007", "NA"]
     assert [list(genres) for genres in loaded["genres"]] == [["a", "b"], []]
+
+
+def test_step_that_had_read_a_track_does_not_bring_it_back_after_its_takedown(
+    tmp_path: Path,
+) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.save_table("tracks", pd.DataFrame({"track_id": ["a", "b"]}))
+    read = workspace.load_table("tracks")
+    assert workspace.keep_denylist(lambda: {"b"}) == workspace.denied_tracks() == {"b"}
+    assert remove_rows(workspace, "b") == {"table tracks": 1}
+    workspace.save_table("tracks", read)
+    assert workspace.load_table("tracks")["track_id"].tolist() == ["a"]
+    workspace.save_table("rejected", read)  # which says why
+    assert workspace.load_table("rejected")["track_id"].tolist() == ["a", "b"]
+    workspace.keep_denylist(set)
+    workspace.save_table("tracks", read)
+    assert workspace.load_table("tracks")["track_id"].tolist() == ["a", "b"]
 
 
 def test_record_comes_back_as_it_was_saved(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Work in processes: every item once, errors passed on, nothing left running."""
 
+import contextlib
 import operator
 import os
 import time
@@ -14,8 +15,12 @@ from ml.workers import map_in_parallel
 
 
 def running_workers() -> list[int]:
-    children = psutil.Process().children(recursive=True)
-    return [child.pid for child in children if "LokyProcess" in " ".join(child.cmdline())]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            if "LokyProcess" in " ".join(child.cmdline()):
+                found.append(child.pid)
+    return found
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -41,7 +46,7 @@ def test_error_of_a_worker_reaches_the_caller_and_workers_end(tmp_path: Path) ->
 
 
 def test_caller_that_stops_early_leaves_no_workers() -> None:
-    results = map_in_parallel(time.sleep, [0.01] * 100, 2)
+    results = map_in_parallel(time.sleep, [0.01] + [1] * 99, 2)
     next(results)
     assert running_workers()
     with pytest.warns(UserWarning, match="cancelled"):

@@ -14,7 +14,7 @@ RANGE = {
 PARTS = {
     "extend": "catalog tracks clips embeddings index active_model",
     "relabel": "catalog tracks clips evaluation embeddings index active_model",
-    "confirm": "catalog active_model",
+    "confirm": "catalog tracks clips embeddings index active_model",
     "promote": "evaluation production_model embeddings index active_model",
 }
 
@@ -35,7 +35,7 @@ def test_part_holds_what_it_needs(job: str) -> None:
     assert checked == set(PARTS[job].split()) & {"catalog", "tracks", "clips", "index"}
 
 
-@pytest.mark.parametrize("job", ["refresh", "extend", "relabel", "promote"])
+@pytest.mark.parametrize("job", ["refresh", "extend", "relabel", "confirm", "promote"])
 def test_job_runs_over_all_buckets_at_once(job: str) -> None:
     definition = defs.resolve_job_def(job)
     assert RANGE.items() <= definition.run_tags.items()

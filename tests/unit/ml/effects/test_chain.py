@@ -18,6 +18,7 @@ from ml.effects.chain import (
     context_samples,
     draw_parameters,
 )
+from ml.training.cores import limit_threads
 
 ALL = EffectSettings(
     shift_probability=1,
@@ -228,17 +229,16 @@ class Transformed(Dataset[Tensor]):
         return 4
 
     def __getitem__(self, index: int) -> Tensor:
-        torch.set_num_threads(1)
         part = slice(2 * index, 2 * index + 2)
         return apply_effects(white(8)[part], draw(ALL, 8).select(part))
 
 
 def test_forked_loaders_and_threads_make_the_same_sound() -> None:
     batches = Transformed()
-    expected = torch.stack([batches[index] for index in range(len(batches))])
     forked = DataLoader(batches, batch_size=None, num_workers=2, multiprocessing_context="fork")
-    torch.testing.assert_close(torch.stack(list(forked)), expected, rtol=0, atol=1e-5)
-    with ThreadPoolExecutor(2) as threads:
+    with limit_threads(1), ThreadPoolExecutor(2) as threads:
+        expected = torch.stack([batches[index] for index in range(len(batches))])
+        torch.testing.assert_close(torch.stack(list(forked)), expected, rtol=0, atol=1e-5)
         side_by_side = torch.stack(list(threads.map(batches.__getitem__, range(len(batches)))))
     torch.testing.assert_close(side_by_side, expected, rtol=0, atol=1e-5)
 

@@ -396,13 +396,22 @@ def test_table_has_the_papers_shape(scores: dict[str, list[Score]]) -> None:
 
 
 def test_markdown_has_a_table_for_each_protocol(scores: dict[str, list[Score]]) -> None:
-    parts = table_markdown(to_rows(scores)).split("\n\n")
+    *parts, details = table_markdown(to_rows(scores)).split("\n\n")
     assert [part.split(" | ")[0] for part in parts] == [f"| {name}" for name in PROTOCOLS]
     assert [len(part.splitlines()) for part in parts] == [9] * 4
     score = by_name(scores["convnet"])["paper", "genre"]
     scored, interval = (line.split(" | ")[1] for line in parts[0].splitlines()[-2:])
     assert scored == f"{score.map:.4f}"
     assert interval == f"{score.low:.2f}-{score.high:.2f}"
+    heading, _, *lines = details.splitlines()
+    assert {"precision at 10", "hubness skew", "never retrieved"} <= set(
+        heading.strip("| ").split(" | ")
+    )
+    full = [row for row in to_rows(scores) if row["protocol"] == "full"]
+    assert len(lines) == len(full)
+    for line, row in zip(lines, full, strict=True):
+        assert line.startswith(f"| {row['encoder']}, full | {row['annotation']} | ")
+        assert f" | {row['details']['precision_at_10']:.4f} | " in line
 
 
 def test_figure_draws_a_panel_for_each_protocol(scores: dict[str, list[Score]]) -> None:

@@ -26,6 +26,7 @@ from ml.evaluation.raters import (
 )
 
 SECONDS, TRACKS = 25, 6
+INTERVAL_OF_TEN = 1.96 * 0.5 / 10**0.5  # half the interval of ten tosses of a coin
 
 
 class Spectral:
@@ -127,11 +128,39 @@ def test_equally_near_counts_half() -> None:
 def test_interval_knows_that_a_raters_judgements_are_alike() -> None:
     """Ten raters who each say the same forty times are ten judgements, not four hundred."""
     value = np.repeat([1.0, 0.0] * 5, 40)
-    ratings = pd.DataFrame({"rater": np.repeat(range(10), 40), "query_id": np.tile(range(4), 100)})
-    low, high = rater_interval(ratings.assign(value=value))
-    independent = 1.96 * 0.5 / 10**0.5
-    assert low == pytest.approx(0.5 - independent, abs=0.06)
-    assert high == pytest.approx(0.5 + independent, abs=0.06)
+    ratings = pd.DataFrame({"rater": np.repeat(range(10), 40), "query": np.tile(range(4), 100)})
+    independent = 0.5 - INTERVAL_OF_TEN, 0.5 + INTERVAL_OF_TEN
+    assert rater_interval(ratings.assign(value=value)) == pytest.approx(independent, abs=0.06)
+
+
+def test_interval_knows_that_a_query_is_one_whoever_asked_it() -> None:
+    """Ten queries of which forty raters say the same are ten judgements, not four hundred."""
+    value = np.repeat([1.0, 0.0] * 5, 40)
+    ratings = pd.DataFrame({"rater": np.tile(range(40), 10), "query": np.repeat(range(10), 40)})
+    independent = 0.5 - INTERVAL_OF_TEN, 0.5 + INTERVAL_OF_TEN
+    assert rater_interval(ratings.assign(value=value)) == pytest.approx(independent, abs=0.06)
+
+
+def test_interval_is_that_of_a_naive_loop() -> None:
+    """Draw raters, draw queries, gather what each said of each: as often as both were drawn."""
+    rng = np.random.default_rng(2)
+    said = {
+        (rater, query): rng.normal(5 + rater, 1, rng.integers(1, 4)).tolist()
+        for rater in range(4)
+        for query in range(6)
+        if rng.random() < 0.6  # nobody was asked everything
+    }
+    rows = [(r, f"q{q}", value) for (r, q), values in said.items() for value in values]
+    means = []
+    while len(means) < 4000:
+        raters, queries = rng.integers(4, size=4).tolist(), rng.integers(6, size=6).tolist()
+        heard = [value for r in raters for q in queries for value in said.get((r, q), [])]
+        if heard:
+            means.append(np.mean(heard))
+    expected = np.quantile(means, [0.025, 0.975])
+    found = rater_interval(pd.DataFrame(rows, columns=["rater", "query", "value"]))
+    assert found == pytest.approx(tuple(expected), abs=0.12)
+    assert expected[1] - expected[0] > 1.5  # beside which the tolerance is small
 
 
 Spoil = Callable[[pd.DataFrame], pd.DataFrame]

@@ -53,7 +53,7 @@ def test_term_without_triplets_is_refused_until_it_is_switched_off(
     collection = collect(genres, moods, store)
     with pytest.raises(TrainingError, match=rf"`{term}` .*{reason}.*`triplets.{term}` to 0"):
         require_triplets(collection, SETTINGS)
-    assert find_obstacle(term, collection, crops=2)
+    assert find_obstacle(term, collection, SETTINGS.minibatch)
     if len(genres) > 1:
         without = replace(SETTINGS, triplets=TripletSettings(**{term: 0.0}))  # type: ignore[arg-type]
         require_triplets(collection, without)
@@ -67,6 +67,23 @@ def test_track_term_needs_two_crops(store: AudioStore) -> None:
     single = replace(SETTINGS, minibatch=MinibatchSettings(crops=1))
     with pytest.raises(TrainingError, match=r"`track` .* `crops_per_track` to 2"):
         require_triplets(collect(TWO, TWO, store), single)
+
+
+@pytest.mark.parametrize(
+    ("tracks", "term", "least"),
+    [(1, "transformed", 2), (4, "genre", 5), (3, "genre", 5)],
+)
+def test_minibatch_of_one_track_or_one_genre_is_refused(
+    tracks: int, term: Term, least: int, store: AudioStore
+) -> None:
+    collection = collect([["a"], ["b"]] * 4, TWO * 4, store)
+    small = replace(SETTINGS, minibatch=MinibatchSettings(tracks, genre_group=4))
+    with pytest.raises(TrainingError, match=rf"`{term}` .*`tracks_per_minibatch` to {least}"):
+        require_triplets(collection, small)
+    require_triplets(collection, replace(SETTINGS, minibatch=MinibatchSettings(5, genre_group=4)))
+    if tracks > 1:
+        require_triplets(collection, replace(small, triplets=TripletSettings(genre=0)))
+        require_triplets(collect(TWO, TWO, store), small)  # drawn whole: all groups are in it
 
 
 @given(st.lists(st.sets(st.sampled_from("abcd")), min_size=1, max_size=8))

@@ -1,5 +1,6 @@
 """A minibatch follows from seed, epoch and step; its tracks are distinct and share genres."""
 
+import tracemalloc
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -169,6 +170,32 @@ def test_tracks_without_genre_are_drawn_as_often_as_others(tmp_path: Path) -> No
     )
     lone = [(epoch.draw_tracks(np.random.default_rng(s)) % 2).sum() for s in range(20)]
     assert np.mean(lone) == pytest.approx(20, abs=3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_draw_is_that_of_a_table_of_all_pairs(tmp_path: Path, seed: int) -> None:
+    genres = [[f"{g}" for g in range(5) if hash((n, g)) % 4 == 0] for n in range(60)]
+    epoch = minibatches(
+        labelled(genres, AudioStore(tmp_path)), settings=MinibatchSettings(20, 1, genre_group=4)
+    )
+    order = np.random.default_rng(seed).permutation(60).tolist()
+    expected: list[int] = []
+    while len(expected) < 20:
+        first, *rest = [track for track in order if track not in expected]
+        kin = [track for track in rest if {*genres[first]} & {*genres[track]}]
+        expected += [first, *kin[:3]][: 20 - len(expected)]
+    assert epoch.draw_tracks(np.random.default_rng(seed)).tolist() == expected
+
+
+def test_many_tracks_are_drawn_from_in_little_memory(tmp_path: Path) -> None:
+    training = labelled([[f"{n % 10}"] for n in range(20_000)], AudioStore(tmp_path))
+    tracemalloc.start()
+    try:
+        minibatches(training).draw_tracks(np.random.default_rng(0))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 100e6, "pairs of tracks would be 2 GB"
 
 
 def test_track_shorter_than_a_crop_is_repeated(tmp_path: Path) -> None:

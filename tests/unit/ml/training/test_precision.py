@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from ml.training.precision import ROUNDS, measure_precision, prefer_precision
+from ml.training.fitting import PLUGINS
+from ml.training.precision import (
+    ROUNDS,
+    measure_precision,
+    prefer_gpu_precision,
+    prefer_precision,
+)
 
 
 @pytest.mark.parametrize(
@@ -13,6 +19,18 @@ from ml.training.precision import ROUNDS, measure_precision, prefer_precision
 )
 def test_bfloat16_is_taken_only_if_clearly_faster(float32: float, bf16: float, chosen: str) -> None:
     assert prefer_precision(float32, bf16) == chosen
+
+
+@pytest.mark.parametrize(("native", "chosen"), [(True, "bf16"), (False, "fp16")])
+def test_gpu_trains_in_the_half_that_it_has(
+    monkeypatch: pytest.MonkeyPatch, native: bool, chosen: str
+) -> None:
+    def supported(including_emulation: bool = True) -> bool:  # an older GPU emulates bfloat16
+        return native or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert prefer_gpu_precision() == chosen
+    assert PLUGINS[prefer_gpu_precision()].startswith(chosen.removeprefix("fp"))
 
 
 class Work:

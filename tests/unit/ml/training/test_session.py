@@ -21,7 +21,7 @@ from ml.training.cores import limit_threads
 from ml.training.session import plot_history, train_convnet
 from ml.training.settings import TrainingSettings, configure
 from ml.training.triplet_module import TripletModule, anneal
-from ml.training.validation import MONITOR, is_over, summarise, validate
+from ml.training.validation import MONITOR, is_over, sample_tracks, summarise, validate
 from ml.triplets import PRESETS
 from tests.unit.ml.conftest import SECONDS
 
@@ -155,6 +155,43 @@ def test_loss_that_is_not_finite_ends_the_run(
         train(collection, replace(tiny_training, learning_rate=float("inf")))
 
 
+def test_weights_that_the_last_step_of_an_epoch_ruins_end_the_run(
+    collection: Collection, tiny_training: TrainingSettings
+) -> None:
+    single = replace(tiny_training.minibatch, steps=1)  # the first step is the last, its loss fine
+    ruinous = replace(tiny_training, minibatch=single, learning_rate=float("inf"), epochs=1)
+    with pytest.raises(TrainingError, match="a weight is not finite"):
+        train(collection, ruinous)
+
+
+@pytest.mark.parametrize("step", [24, 25])
+def test_loss_is_looked_at_now_and_then(
+    collection: Collection, tiny_training: TrainingSettings, step: int
+) -> None:
+    module = TripletModule(collection.of("train"), tiny_training)
+    module.sums = {"loss": torch.tensor(float("nan"))}
+    if step == 25:
+        module.on_train_batch_end(None, None, step)
+    else:
+        with pytest.raises(TrainingError, match="loss"):
+            module.on_train_batch_end(None, None, step)
+
+
+def test_validation_is_on_a_sample_of_whole_tracks_where_there_are_many(
+    collection: Collection,
+) -> None:
+    every = collection.of("train")  # 8 tracks of 3 clips
+    assert sample_tracks(every, 24, 0) is every
+    some = sample_tracks(every, 11, 0)
+    assert len(some.clips) == 9
+    assert len(some.tracks) == 3
+    whole = every.clips[every.clips["track_id"].isin(some.clips["track_id"])]
+    pd.testing.assert_frame_equal(some.clips, whole.reset_index(drop=True))
+    assert sample_tracks(every, 11, 0).fingerprint == some.fingerprint
+    assert len({sample_tracks(every, 11, seed).fingerprint for seed in range(9)}) > 1
+    assert len(sample_tracks(every, 1, 0).clips) == 3
+
+
 def test_validation_leaves_the_mode_of_the_network_alone(
     collection: Collection, tiny_training: TrainingSettings
 ) -> None:
@@ -206,7 +243,8 @@ def test_training_is_over_after_its_epochs_or_its_patience(
     tiny_training: TrainingSettings, maps: list[float], over: bool
 ) -> None:
     settings = replace(tiny_training, epochs=5, patience=2)
-    assert is_over([{MONITOR: value} for value in maps], settings) == over
+    history = [{MONITOR: value, "triplets/genre": 1.0} for value in maps]
+    assert is_over(history, settings) == over
 
 
 def test_progress_is_told_within_a_long_epoch(
@@ -231,9 +269,34 @@ def test_global_generator_is_left_alone(
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_epoch_without_any_triplet_is_refused() -> None:
-    with pytest.raises(TrainingError, match="No triplet was found"):
-        summarise({"loss": 0.0, "triplets/genre": 0.0, "clips": 1.0}, 1, 1.0)
+def test_term_without_a_pair_in_a_whole_epoch_is_refused_by_name() -> None:
+    sums = {"loss": 3.0, "clips": 1.0}
+    sums |= {"triplets/genre": 9.0, "pairs/genre": 9.0, "triplets/mood": 0.0, "pairs/mood": 0.0}
+    with pytest.raises(TrainingError, match=r"for mood: .*`without: \[mood\]`"):
+        summarise(sums, 1, 1.0)
+    summarise(sums | {"pairs/mood": 1.0}, 1, 1.0)
+
+
+def test_training_stops_with_its_best_once_every_triplet_is_satisfied(
+    collection: Collection, tiny_training: TrainingSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An epoch without triplets comes when the margin is kept everywhere; here, from the second on.
+    def satisfy(sums: Mapping[str, float], steps: int, seconds: float) -> dict[str, float]:
+        done.append(steps)
+        kept = {name: 0.0 if "triplets/" in name else value for name, value in sums.items()}
+        return summarise(kept if len(done) >= first else sums, steps, seconds)
+
+    done: list[int] = []
+    monkeypatch.setattr("ml.training.validation.summarise", satisfy)
+    settings, first = replace(tiny_training, epochs=9, patience=9), 2
+    encoder, epochs = train(collection, settings)
+    assert len(epochs) == 2
+    best = max(metrics[MONITOR] for metrics in epochs)
+    kept = validate(encoder.network, collection.of("validation"))[MONITOR]
+    assert kept == pytest.approx(best, abs=1e-4)
+    done, first = [], 1
+    with pytest.raises(TrainingError, match="nothing was learned"):
+        train(collection, settings)
 
 
 def test_threads_are_limited_within_the_block_only() -> None:
@@ -277,6 +340,26 @@ def test_terms_are_switched_off_by_name() -> None:
     triplets = configure(**FLAT, without=["mood", "genre"]).triplets
     assert (triplets.genre, triplets.mood) == (0, 0)
     assert triplets.track == PRESETS[FLAT["objective"]].track
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, not 0"),
+        ({"patience": 0}, "patience must be at least 1, not 0"),
+        ({"steps_per_epoch": 0}, "steps_per_epoch must be at least 1, not 0"),
+        ({"crops_per_track": 0}, "crops_per_track must be at least 1, not 0"),
+        ({"tracks_per_minibatch": 0}, "tracks_per_minibatch must be at least 1, not 0"),
+        ({"crop_seconds": 0.05}, r"crop_seconds must be above 0.064 .* not 0.05"),
+        ({"warmup": 1.5}, "warmup must be a share from 0 to 1, not 1.5"),
+        ({"warmup": float("nan")}, "warmup must be a share from 0 to 1, not nan"),
+        ({"learning_rate": -1.0}, "learning_rate must be 0 or above, not -1.0"),
+        ({"seed": -1}, "seed must be 0 or above, not -1"),
+    ],
+)
+def test_settings_that_could_not_train_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        configure(**FLAT | changes)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ def rate(
         "rater": rater,
         "query_track_id": query,
         "query_start_ms": 0,
+        "query_end_ms": 10_000,
         "track_id": track,
         "start_ms": 0,
         "systems": list(systems),
@@ -78,8 +79,10 @@ def test_item_of_two_systems_counts_for_both() -> None:
         rate("ann", "q", "t", 6, ("production", "random")),
         rate("ann", "q", "u", 2, ("random",)),
     ]
-    scores = {row["system"]: row["mos"] for row in report_study(pd.DataFrame(rows))["systems"]}
-    assert scores == {"production": 6, "random": 4}
+    found = report_study(pd.DataFrame(rows))
+    assert {row["system"]: row["mos"] for row in found["systems"]} == {"production": 6, "random": 4}
+    # One rater's one query tells nothing of what others would say.
+    assert {row["low"] for row in (*found["systems"], *found["paired"])} == {None}
 
 
 def test_interval_covers_the_truth_as_often_as_it_says() -> None:
@@ -95,6 +98,21 @@ def test_interval_covers_the_truth_as_often_as_it_says() -> None:
         (score,) = report_study(pd.DataFrame(rows))["systems"]
         hits += score["low"] <= 5 <= score["high"]
     assert hits >= 32  # 38 expected; few clusters make bootstrap intervals a little short
+
+
+def test_query_of_several_raters_is_one_in_the_interval() -> None:
+    """Twenty raters share two queries, one good and one bad: nobody knows what a third would be."""
+    rows = [
+        rate(f"r{i}", query, "t", rating, ("production",))
+        for i in range(20)
+        for query, rating in (("good", 9.0), ("bad", 1.0))
+    ]
+    shared = pd.DataFrame(rows)
+    (score,) = report_study(shared)["systems"]
+    assert (score["low"], score["mos"], score["high"]) == (1, 5, 9)
+    uploaded = shared.assign(query_track_id=None)  # files of their own: forty queries
+    (score,) = report_study(uploaded)["systems"]
+    assert score["high"] - score["low"] < 5
 
 
 def test_no_ratings_give_an_empty_report() -> None:
