@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 PAGE = Path(__file__).with_name("sql.md")
-EXAMPLE = re.compile(r"(```sql\n(.*?)```\n\n)```text\n.*?```", re.DOTALL)
+EXAMPLE = re.compile(r"(```sql\n([^`]*)```\n\n)```text\n[^`]*```")
 
 
 def answer(example: re.Match[str]) -> str:
