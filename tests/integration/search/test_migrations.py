@@ -15,6 +15,7 @@ from search import migrations
 from search.binaries import binaries
 from search.database import Database
 from search.migrations import Migration, read_migrations
+from search.queries import query
 
 if TYPE_CHECKING:
     from tests.integration.conftest import CopyDatabase
@@ -98,6 +99,7 @@ def test_migration_killed_before_it_gave_the_rights_again_is_not_applied(
 
 def test_rights_that_are_lacking_are_given_again(database: Database) -> None:
     with database.transaction() as connection:
+        assert connection.execute(query("lacks_access")).fetchall() == [(False,)]
         connection.execute("ALTER FUNCTION resolve_version SECURITY INVOKER RESET search_path")
     assert database.migrate() == []
     with database.transaction() as connection:
