@@ -31,12 +31,6 @@ def show_figure(figure: "Figure") -> dg.MetadataValue:
     return dg.MetadataValue.md(f"![figure](data:image/png;base64,{encoded})")
 
 
-def describe_columns(frame: pd.DataFrame) -> dg.TableSchema:
-    """Name a table's columns and their types, for the asset's page."""
-    columns = [dg.TableColumn(str(name), str(kind)) for name, kind in frame.dtypes.items()]
-    return dg.TableSchema(columns)
-
-
 def _markdown(frame: pd.DataFrame) -> str:
     header = [str(column) for column in frame.columns]
     rows = [[_cell(value) for value in row] for row in frame.itertuples(index=False)]

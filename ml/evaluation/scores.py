@@ -17,6 +17,7 @@ from ml.evaluation.labels import ANNOTATIONS, PROTOCOLS
 from ml.evaluation.resampling import interval
 
 CHANCE = "chance"  # the row of Table 1 that no encoder made
+INTERVAL = "95 %"  # the row below an encoder's
 
 # Okabe and Ito's colours, told apart by the colour-blind too.
 _COLOURS = ("#999999", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
@@ -199,7 +200,9 @@ def table(rows: Sequence[ScoreRow], protocol: str = "paper") -> pd.DataFrame:
 
 
 def table_markdown(rows: Sequence[ScoreRow]) -> str:
-    """Write Table 1 in Markdown, one table per protocol, with intervals and chance.
+    """Write Table 1 in Markdown, one table per protocol, with chance and intervals.
+
+    An encoder's intervals are a row of their own: beside the scores, pages cut them off.
 
     Where a protocol has further figures (precision at k and hubness), a table of those follows.
 
@@ -240,15 +243,20 @@ def _join_cells(lines: Sequence[Sequence[str]]) -> str:
 
 def _markdown(rows: Sequence[ScoreRow], protocol: str) -> str:
     shaped = table(rows, protocol)
-    cells = {}
-    for row in rows:
-        if row["protocol"] == protocol:
-            annotation = row["annotation"]
-            cells[CHANCE, annotation] = f"{row['chance']:.4f}"
-            cells[row["encoder"], annotation] = "{map:.4f} ({low:.3f}-{high:.3f})".format(**row)
     lines = [[protocol, *shaped.columns], ["---"] * (1 + len(shaped.columns))]
-    lines += [[name, *(cells.get((name, a), "") for a in shaped.columns)] for name in shaped.index]
+    for encoder in shaped.index:
+        own = {
+            r["annotation"]: r for r in rows if (r["protocol"], r["encoder"]) == (protocol, encoder)
+        }
+        lines.append([encoder, *map(_cell, shaped.loc[encoder])])
+        if own:
+            ranges = {a: "{low:.2f}-{high:.2f}".format(**row) for a, row in own.items()}
+            lines.append([INTERVAL, *(ranges.get(a, "") for a in shaped.columns)])
     return _join_cells(lines)
+
+
+def _cell(score: float) -> str:
+    return "" if math.isnan(score) else f"{score:.4f}"
 
 
 def plot_table(rows: Sequence[ScoreRow]) -> Figure:

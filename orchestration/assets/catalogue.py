@@ -11,12 +11,14 @@ from ml.snapshot import SEEN, compare_snapshots, keep_stored, take_snapshot
 from ml.splits import N_BUCKETS, SPLITS, count_splits, split_tracks
 from ml.workspace import Workspace
 from orchestration.assets.clip_config import ClipsConfig, configure_clips
+from orchestration.columns import describe_columns
 from orchestration.failures import explain_failures
 from orchestration.freshness import WEEKLY
-from orchestration.metadata import Materialized, describe_columns, show_table
+from orchestration.metadata import Materialized, show_table
 from orchestration.partitions import BUCKETS, selected_buckets
 from orchestration.queue import PIPELINE_POOL
 from orchestration.resources import Services
+from orchestration.settings import preset
 
 GROUP = "catalogue"
 OWNERS = ["team:data"]
@@ -32,6 +34,7 @@ CLIP_RECORD = "clips"
 """Record of how many clips each track was to get."""
 
 
+@preset("catalog")
 class CatalogConfig(dg.Config):
     """What a run may do about tracks that have left the manifest."""
 

@@ -5,6 +5,7 @@ import dagster as dg
 from ml.audio import AudioLimits
 from ml.clip_settings import ClipSettings
 from ml.isolation import WorkerLimits
+from orchestration.settings import preset
 
 
 class LimitsConfig(dg.Config):
@@ -27,6 +28,7 @@ class WorkerConfig(dg.Config):
     megabytes: int = WorkerLimits.megabytes
 
 
+@preset("clips")
 class ClipsConfig(dg.Config):
     """How tracks become clips, and what a run may do about tracks that have left the manifest."""
 

@@ -14,6 +14,7 @@ from orchestration.metadata import Materialized, show_figure, show_table
 from orchestration.partitions import BUCKETS
 from orchestration.queue import PIPELINE_POOL
 from orchestration.resources import Services
+from orchestration.settings import preset
 
 if TYPE_CHECKING:  # torch takes seconds to import, and only the steps that use it should pay
     from ml.candidacy import Evaluation
@@ -29,6 +30,7 @@ def _clips_of(first: int, last: int) -> dg.AssetDep:
     return dg.AssetDep(clips, partition_mapping=dg.SpecificPartitionsPartitionMapping(keys))
 
 
+@preset("candidate_model")
 class ConvNetConfig(dg.Config):
     """Hyperparameters of the ConvNet that are worth changing from run to run."""
 

@@ -14,6 +14,7 @@ from orchestration.metadata import Materialized, show_table
 from orchestration.partitions import BUCKETS, selected_buckets
 from orchestration.queue import PIPELINE_POOL
 from orchestration.resources import Services
+from orchestration.settings import preset
 
 if TYPE_CHECKING:  # psycopg is for the steps that use it
     from search.overview import Serving
@@ -22,6 +23,7 @@ GROUP = "serving"
 OWNERS = ["team:data"]
 
 
+@preset("embeddings")
 class WindowConfig(dg.Config):
     """Where the windows of a track lie; a change embeds everything anew."""
 

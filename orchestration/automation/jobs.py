@@ -1,15 +1,7 @@
-"""The jobs over the graph: the whole of it, and the parts that smaller changes ask for.
-
-What a team has settled on (`REFRESH_CONFIG`) is the configuration of each job, however it is
-started, unless it is started with another. It is read when the definitions are loaded.
-"""
-
-from collections.abc import Mapping
-from typing import Any
+"""The jobs over the graph: the whole of it, and the parts that smaller changes ask for."""
 
 import dagster as dg
 
-from ml.environment import Environment
 from orchestration.automation.decision import Action
 from orchestration.partitions import EVERY_BUCKET
 from orchestration.queue import PIPELINE_TAG
@@ -19,26 +11,10 @@ RUN_TAGS = {**EVERY_BUCKET, **PIPELINE_TAG}
 PUBLISHING = ("embeddings", "index", "active_model")
 
 
-def read_settings() -> Mapping[str, Any]:
-    """Read the run configuration that `REFRESH_CONFIG` names; empty without one."""
-    path = Environment().refresh_config
-    return dg.config_from_files([path]) if path else {}
-
-
-def settings_of(*assets: str) -> dict[str, Any] | None:
-    """Take what concerns some assets; a job refuses what is said of others."""
-    told = SETTINGS.get("ops", {})
-    concerned = {name: told[name] for name in assets if name in told}
-    return {**SETTINGS, "ops": concerned} if concerned else None
-
-
-SETTINGS = read_settings()
-
 refresh = dg.define_asset_job(
     Action.REFRESH.value,
     selection=dg.AssetSelection.all(),
     run_tags=RUN_TAGS,
-    config=dict(SETTINGS) or None,
     description="The whole graph in one run: catalogue, models, gate, embeddings, index. "
     "What has not changed is found instead of made again.",
 )
@@ -47,7 +23,6 @@ extend = dg.define_asset_job(
     Action.EXTEND.value,
     selection=dg.AssetSelection.assets(*READING, "clips", *PUBLISHING),
     run_tags=RUN_TAGS,
-    config=settings_of("catalog", "clips", *PUBLISHING),
     description="Tracks came, left, or have another file: their clips, their embeddings by the "
     "model in production, and the live index of their buckets. Nothing is trained.",
 )
@@ -60,7 +35,6 @@ relabel = dg.define_asset_job(
         - dg.AssetSelection.checks_for_assets("evaluation")
     ),
     run_tags=RUN_TAGS,
-    config=settings_of("catalog", "clips", *PUBLISHING),
     description="Only what rows say has changed: the evaluation by the new labels, and the labels "
     "in the database. Nothing is decoded, trained or embedded.",
 )
@@ -70,7 +44,6 @@ confirm = dg.define_asset_job(
     # Whatever `clips` finds, such as a file that can be read again, is published too.
     selection=dg.AssetSelection.assets(*READING, "clips", *PUBLISHING),
     run_tags=RUN_TAGS,
-    config=settings_of("catalog", "clips", *PUBLISHING),
     description="Nothing has changed for days: read the manifest, remove what has been gone for "
     "longer than it is kept, and see that its version serves.",
 )
@@ -82,7 +55,6 @@ promote = dg.define_asset_job(
         - dg.AssetSelection.checks_for_assets("evaluation")
     ),
     run_tags=RUN_TAGS,
-    config=settings_of(*PUBLISHING),
     description="Evaluate the candidate, promote and publish it, by hand. With `force_reason` in "
     "the config of `production_model` even if the gate refuses; the reason is kept.",
 )

@@ -1,7 +1,9 @@
 """What runs leave behind: their logs, and the vectors and weights that they made."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -65,6 +67,16 @@ def read_runs(home: "Home") -> list[Run]:
         ]
 
 
+def has_started(instance: dg.DagsterInstance, step: str) -> bool:
+    """Tell whether the latest run has begun a step."""
+    (latest,) = instance.get_runs(limit=1)
+    if latest.status != dg.DagsterRunStatus.STARTED:
+        return False  # its log may not be there yet: two who make it at once spoil it
+    kind = dg.DagsterEventType.STEP_START
+    records = instance.get_records_for_run(latest.run_id, of_type=kind).records
+    return any(record.event_log_entry.step_key == step for record in records)
+
+
 def read_embeddings(home: "Home", version: int = 1) -> dict[tuple[str, int], NDArray[np.float32]]:
     """Read a version's vectors by track and start."""
     statement = "SELECT track_id, start_ms, embedding FROM embeddings WHERE model_version = %s"
@@ -78,3 +90,19 @@ def read_weights(home: "Home") -> bytes:
     registry = home.registry()
     with registry.encoder_folder(registry.find_version(1)) as folder:
         return (folder / WEIGHTS_FILE).read_bytes()
+
+
+def list_processes(home: "Home") -> list[str]:
+    """List the commands of all processes that work on a home."""
+    return list(_find_processes(f"DATA_DIR={home.root}".encode()))
+
+
+def _find_processes(variable: bytes) -> Iterator[str]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if variable in (folder / "environ").read_bytes().split(b"\0"):
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+                if command:  # a zombie has none
+                    yield command
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue

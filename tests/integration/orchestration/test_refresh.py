@@ -1,22 +1,15 @@
 """The job `refresh` from its first run to a refused one, on real parts."""
 
-import os
 import re
-import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import numpy as np
-import psycopg
 import pytest
 
 from ml.evaluation.protocols import PROTOCOLS
 from search.index import active_version, list_models
-from search.server import server_url
 from search.similarity import similar_tracks
 from search.study.records import (
     Item,
@@ -26,7 +19,7 @@ from search.study.records import (
     list_items,
     rate_item,
 )
-from tests.integration.orchestration.logs import Run, read_embeddings, read_runs, read_weights
+from tests.integration.orchestration.logs import Run, read_embeddings, read_runs
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Home
@@ -262,71 +255,3 @@ def test_second_version_is_loaded_beside_the_first(refused: "Home", tmp_path: Pa
         assert models[1].segments == models[2].segments == 76
         assert {n.model_version for n in similar_tracks(database, "tone_000", 3)} == {2}
     assert set(read_embeddings(home, 1)) == set(read_embeddings(home, 2))
-
-
-def test_killed_refresh_goes_on_to_the_same_end(
-    finished: "Home", training_file: str, tmp_path: Path
-) -> None:
-    home = type(finished)(tmp_path / "data", finished.manifest)
-    home.prepare()
-    (home.root / "audio").symlink_to(finished.root / "audio")  # decoding is not the point here
-    embedding = home.start("soundalike", "pipeline", "--config", training_file)
-    read_until(embedding, "production_model")
-    wait_until(lambda: count_buckets(home) > 0)
-    os.killpg(embedding.pid, signal.SIGKILL)
-    embedding.communicate(timeout=60)
-    with home.database():
-        assert 0 < count_buckets(home) < 100, "killed while it embedded"
-
-    assert home.refresh().success
-    latest = read_runs(home)[0]
-    assert latest.metadata("candidate_model")["reused"] is True
-    assert 0 < int(str(latest.metadata("embeddings")["buckets_unchanged"])) < 100
-    assert read_weights(home) == read_weights(finished)
-    expected, found = read_embeddings(finished), read_embeddings(home)
-    assert set(found) == set(expected)
-    for segment, vector in expected.items():
-        np.testing.assert_allclose(found[segment], vector, atol=1e-6)
-    assert list_processes(home) == []
-
-
-def read_until(process: subprocess.Popen[str], text: str) -> None:
-    """Read what a process prints until it says something."""
-    assert process.stdout is not None
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if text in line:
-            return
-    process.communicate(timeout=60)
-    pytest.fail(f"{text!r} was never printed: {''.join(seen)}")
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def count_buckets(home: "Home") -> int:
-    """Count the loaded buckets, on the server that runs already."""
-    with psycopg.connect(server_url(home.root / "postgres")) as connection:
-        row = connection.execute("SELECT count(*) FROM bucket_loads").fetchone()
-    return int(row[0]) if row else 0
-
-
-def list_processes(home: "Home") -> list[str]:
-    """List the commands of all processes that work on a home."""
-    return list(_find_processes(f"DATA_DIR={home.root}".encode()))
-
-
-def _find_processes(variable: bytes) -> Iterator[str]:
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if variable in (folder / "environ").read_bytes().split(b"\0"):
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-                if command:  # a zombie has none
-                    yield command
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue

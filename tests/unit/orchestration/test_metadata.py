@@ -5,6 +5,7 @@ import base64
 import pandas as pd
 from matplotlib.figure import Figure
 
+from orchestration.columns import OTHER, describe_columns
 from orchestration.metadata import MAX_ROWS, show_figure, show_table
 
 
@@ -38,3 +39,11 @@ def test_figure_is_a_png_inline() -> None:
     assert shown.startswith(prefix)
     content = base64.b64decode(shown.removeprefix(prefix).removesuffix(")"))
     assert content.startswith(b"\x89PNG")
+
+
+def test_columns_say_what_they_mean() -> None:
+    schema = describe_columns(pd.DataFrame({"bucket": [1], "label_of_ours": ["a"]}))
+    ours, other = schema.columns
+    assert (ours.name, ours.type) == ("bucket", "int64")
+    assert "partition" in str(ours.description)
+    assert other.description == OTHER

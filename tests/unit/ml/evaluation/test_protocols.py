@@ -398,7 +398,11 @@ def test_table_has_the_papers_shape(scores: dict[str, list[Score]]) -> None:
 def test_markdown_has_a_table_for_each_protocol(scores: dict[str, list[Score]]) -> None:
     *parts, details = table_markdown(to_rows(scores)).split("\n\n")
     assert [part.split(" | ")[0] for part in parts] == [f"| {name}" for name in PROTOCOLS]
-    assert [len(part.splitlines()) for part in parts] == [6] * 4
+    assert [len(part.splitlines()) for part in parts] == [9] * 4
+    score = by_name(scores["convnet"])["paper", "genre"]
+    scored, interval = (line.split(" | ")[1] for line in parts[0].splitlines()[-2:])
+    assert scored == f"{score.map:.4f}"
+    assert interval == f"{score.low:.2f}-{score.high:.2f}"
     heading, _, *lines = details.splitlines()
     assert {"precision at 10", "hubness skew", "never retrieved"} <= set(
         heading.strip("| ").split(" | ")
