@@ -20,7 +20,7 @@ setup: $(SETUP)  ## make .venv and install the pinned dependencies
 
 # A stamp: re-running costs nothing until the lock or the project file changes.
 $(SETUP): requirements.lock pyproject.toml
-	@echo "Setting up .venv (about 6 GB, a minute or two) ..."
+	@echo "Setting up .venv (about 7 GB, two minutes or so) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
 	@# Compiled once here: else each of the many processes that start compiles anew what it imports.

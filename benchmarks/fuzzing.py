@@ -108,9 +108,9 @@ def extract_mutated(
             outcomes[track_id] = CLIPS
     found.unanswered += len(paths.keys() - outcomes.keys())
     found.outcomes.update((paths[track].suffix[1:], reason) for track, reason in outcomes.items())
-    whole = {f"{digest}.npy" for digest in rows["digest"]}
+    named = {"lock", *(f"{digest}.npy" for digest in rows["digest"])}
     files = (path for path in store.root.rglob("*") if path.is_file())
-    found.temporaries += sum(p.suffix != ".parquet" and p.name not in whole for p in files)
+    found.temporaries += sum(p.suffix != ".parquet" and p.name not in named for p in files)
 
 
 def write_mutated(folder: Path, originals: dict[str, bytes], number: int, seed: int) -> Path:

@@ -1,9 +1,10 @@
 """Search beside what one would use instead: bare SQL, and libraries in memory, at equal recall.
 
 Generated unit vectors (40,000 tracks of ten clips, or of overlapping windows), or embeddings of
-real music tiled with noise, are searched for the neighbours of a thousand of them: the nearest ten
-segments, and the nearest ten distinct tracks (by hand, and by the SQL functions of this project).
-Each search is widened until its recall@10 is 0.998, then timed.
+real music tiled with noise, are searched: for the ten segments nearest to each of a thousand
+vectors, of tracks that are held out of the index, and for the ten distinct tracks nearest to each
+of a thousand segments that are in it, their own track left out (by hand, and by the SQL functions
+of this project). Each search is widened until its recall@10 is 0.998, then timed.
 
     python -m benchmarks.search --sizes 100000,400000,1900000
 """
@@ -42,6 +43,8 @@ SEGMENTS, TRACKS = "segments", "tracks"
 BARE_NAME, HAND_NAME = "pgvector, bare SQL", "pgvector, distinct tracks by hand"
 
 Row = dict[str, object]
+Search = tuple[str, SqlSearch, Numbers, Sequence[int]]
+"""Name, searcher, truth, and the breadths to try."""
 
 
 def main() -> None:
@@ -95,12 +98,12 @@ class Results:
 
 def measure_size(arguments: argparse.Namespace, size: int, folder: Path) -> Results:
     """Measure everything at one size, in an empty folder."""
-    vectors = make_vectors(arguments, size)
+    vectors, held = make_vectors(arguments, size)
     asked = np.random.default_rng(1).choice(len(vectors), arguments.queries, replace=False)
-    truth = find_rows(vectors, vectors[asked])
+    truth = find_rows(vectors, held)
     results = Results(len(vectors))
     if "libraries" not in arguments.skip:
-        for name, array in (("vectors", vectors), ("queries", vectors[asked]), ("truth", truth)):
+        for name, array in (("vectors", vectors), ("queries", held), ("truth", truth)):
             np.save(folder / f"{name}.npy", array)
         for name in LIBRARIES:
             found = measure_library(name, folder, RECALL, arguments.seconds)
@@ -108,13 +111,17 @@ def measure_size(arguments: argparse.Namespace, size: int, folder: Path) -> Resu
     with open_database(None, folder) as database:
         database.migrate()
         built = built_sizes(populate(database, vectors, arguments.per_track))
-        for search in list_searches(database, vectors, asked, truth, arguments.per_track):
+        searches = [
+            *list_bare_searches(database, held, truth, arguments.per_track),
+            *list_track_searches(database, vectors, asked, arguments.per_track),
+        ]
+        for search in searches:
             name, searcher, expected, breadths = search
             timing = time_search(searcher, expected, RECALL, arguments.seconds, breadths)
             results.note(name, timing, built if name == BARE_NAME else {})
             searcher.close()
         if "tuning" not in arguments.skip:
-            measure_tuning(database, vectors[asked], truth, arguments, results)
+            measure_tuning(database, held, truth, arguments, results)
     return results
 
 
@@ -134,23 +141,37 @@ def measure_tuning(
         searcher.close()
 
 
-def make_vectors(arguments: argparse.Namespace, size: int) -> Vectors:
-    """Draw vectors, or tile the given ones."""
-    tracks = size // arguments.per_track
+def make_vectors(arguments: argparse.Namespace, size: int) -> tuple[Vectors, Vectors]:
+    """Draw vectors, or tile the given ones; the second are one each of tracks held out."""
+    per_track = arguments.per_track
+    rows = size // per_track * per_track
+    tracks = rows // per_track + arguments.queries
     if arguments.embeddings:
-        return tile(np.load(arguments.embeddings), tracks * arguments.per_track)
-    draw = draw_windows if arguments.per_track > 10 else draw_clips
-    return draw(tracks, arguments.per_track)
+        drawn = tile(np.load(arguments.embeddings), tracks * per_track)
+    else:
+        drawn = (draw_windows if per_track > 10 else draw_clips)(tracks, per_track)
+    return drawn[:rows], drawn[rows::per_track]
 
 
-def list_searches(
-    database: Database,
-    vectors: Vectors,
-    asked: Numbers,
-    truth: Numbers,
-    per_track: int,
-) -> Iterator[tuple[str, SqlSearch, Numbers, Sequence[int]]]:
-    """List the searches by the project's own index: name, searcher, truth, breadths to try."""
+def list_bare_searches(
+    database: Database, held: Vectors, truth: Numbers, per_track: int
+) -> Iterator[Search]:
+    """List the ways to ask for segments by bare SQL."""
+    bare = [(Vector(vector),) for vector in held]
+    ways: dict[str, dict[str, Any]] = {
+        BARE_NAME: {},
+        "the same, not prepared": {"prepared": False},
+        "the same, text parameters": {"binary": False},
+        "the same, a connection a query": {"pooled": False},
+    }
+    for name, how in ways.items():
+        yield name, SqlSearch(database, BARE, bare, per_track, **how), truth, BREADTHS
+
+
+def list_track_searches(
+    database: Database, vectors: Vectors, asked: Numbers, per_track: int
+) -> Iterator[Search]:
+    """List the searches for distinct tracks, by hand and by the project's functions."""
     vector = [Vector(vectors[row]) for row in asked]
     bare = [(v,) for v in vector]
     number = asked // per_track
@@ -162,14 +183,6 @@ def list_searches(
         {"query": v, "track": track, "fetch": fetch} for v, track in zip(vector, own, strict=True)
     ]
     moments = [(track, int(row) % per_track * 5000) for track, row in zip(own, asked, strict=True)]
-    ways: dict[str, dict[str, Any]] = {
-        BARE_NAME: {},
-        "the same, not prepared": {"prepared": False},
-        "the same, text parameters": {"binary": False},
-        "the same, a connection a query": {"pooled": False},
-    }
-    for name, how in ways.items():
-        yield name, SqlSearch(database, BARE, bare, per_track, **how), truth, BREADTHS
     yield HAND_NAME, SqlSearch(database, DISTINCT, by_hand, 0), tracks, BREADTHS
     ours: Mapping[str, tuple[Any, Any, Any]] = {
         "similar_segments": (

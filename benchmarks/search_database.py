@@ -55,12 +55,12 @@ DISTINCT = """
 
 _PLAIN = "hnsw (embedding vector_l2_ops) WITH (m = {}, ef_construction = {})"
 INDEXES = {
-    "m = 16": _PLAIN.format(16, 128),
-    "ef_construction = 400": _PLAIN.format(24, 400),
+    "m = 16": _PLAIN.format(16, 256),
+    "ef_construction = 128": _PLAIN.format(24, 128),
     "halfvec": "hnsw ((embedding::halfvec(128)) halfvec_l2_ops)"
-    " WITH (m = 24, ef_construction = 128)",
+    " WITH (m = 24, ef_construction = 256)",
     "binary": "hnsw ((binary_quantize(embedding)::bit(128)) bit_hamming_ops)"
-    " WITH (m = 24, ef_construction = 128)",
+    " WITH (m = 24, ef_construction = 256)",
 }
 RERANKED = {"halfvec": HALF_RERANKED, "binary": BINARY_RERANKED}
 

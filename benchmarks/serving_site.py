@@ -47,7 +47,7 @@ def stock(database: Database, root: Path, rows: int, per_track: int) -> None:
             segments = make_segments(members, vectors, per_track)
             load_bucket(database, version, bucket, segments, "generated")
         build_index(database, version)
-        mark_verified(database, version, measure_recall(database, version, sample=100))
+        mark_verified(database, version, measure_recall(database, version))
     activate(database, VERSION)
 
 

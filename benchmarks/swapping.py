@@ -38,12 +38,20 @@ Answers = list[tuple[int, str]]
 
 @dataclass
 class Tally:
-    """What clients saw: how long answers took, and which were wrong."""
+    """What a client saw, or all of them: how long answers took, and which were wrong."""
 
     seconds: list[float] = field(default_factory=list)
     mixed: int = 0
     errors: int = 0
     versions: set[int] = field(default_factory=set)
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            self.seconds + other.seconds,
+            self.mixed + other.mixed,
+            self.errors + other.errors,
+            self.versions | other.versions,
+        )
 
 
 def main() -> None:
@@ -112,9 +120,10 @@ def measure(
     turn: Callable[[int], None],
 ) -> Tally:
     """Let clients ask for as long as the turns take."""
-    tally, done = Tally(), threading.Event()
+    tallies, done = [Tally() for _ in range(CLIENTS)], threading.Event()
 
     def run(client: int) -> None:
+        tally = tallies[client]
         number = client * len(queries) // CLIENTS
         with database.connect() as connection:
             connection.autocommit = True
@@ -139,7 +148,7 @@ def measure(
     done.set()
     for client in clients:
         client.join()
-    return tally
+    return sum(tallies, Tally())
 
 
 def swap(database: Database, turn: int, pause: float) -> None:

@@ -70,7 +70,10 @@ def begin_version(database: Database, version: int, name: str, run_id: str) -> N
 
 
 def build_index(database: Database, version: int) -> bool:
-    """Build the HNSW index (m = 24, ef_construction = 128) after the load.
+    """Build the HNSW index after the load.
+
+    Its m is 24 and its ef_construction 256, unless the database's settings ``soundalike.hnsw_m``
+    and ``soundalike.hnsw_ef_construction`` say otherwise.
 
     Parameters
     ----------

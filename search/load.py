@@ -158,8 +158,12 @@ def _load(connection: Connection, version: int, load: BucketLoad) -> int:
         with cursor.copy(query("copy_embeddings").format(partition=partition)) as copy:
             for block in encode_copy(version, load.bucket, load.segments):
                 copy.write(block)
+        rows = cursor.rowcount
+    values = (version, load.bucket, len(load.fingerprints), rows)
+    with connection.pipeline():  # its answer comes with the commit's
+        connection.execute(query("record_load"), values)
         connection.commit()
-        return cursor.rowcount
+    return rows
 
 
 def loaded_fingerprints(database: Database, version: int) -> dict[int, dict[str, str]]:

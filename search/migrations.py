@@ -102,8 +102,9 @@ def apply(
         _require_pgvector(connection)
         pending = _pending(connection, wanted)
         for migration in pending:
-            _apply_one(connection, migration)
-        if pending and _ask(connection, "can_grant_access"):
+            _apply_one(connection, migration, last=migration is pending[-1])
+        # A version before this may have been killed before it granted what it had replaced.
+        if not pending and _ask(connection, "lacks_access"):
             grant_access(connection)
     finally:
         connection.execute(query("unlock_migrations"))
@@ -116,7 +117,7 @@ def grant_access(connection: psycopg.Connection[TupleRow]) -> bool:
     Parameters
     ----------
     connection : psycopg.Connection
-        In autocommit mode; of a role that may create roles, or else nothing happens.
+        Of a role that may create roles, or else nothing happens.
 
     Returns
     -------
@@ -124,7 +125,10 @@ def grant_access(connection: psycopg.Connection[TupleRow]) -> bool:
         Whether it was possible; if not, the server's warning is logged.
     """
     connection.add_notice_handler(_log_warning)
-    return bool(_ask(connection, "grant_access"))
+    try:
+        return bool(_ask(connection, "grant_access"))
+    finally:
+        connection.remove_notice_handler(_log_warning)
 
 
 def pending_migrations(connection: psycopg.Connection[TupleRow]) -> list[Migration]:
@@ -165,7 +169,10 @@ def _pending(connection: psycopg.Connection[TupleRow], wanted: list[Migration]) 
     return wanted[len(applied) :]
 
 
-def _apply_one(connection: psycopg.Connection[TupleRow], migration: Migration) -> None:
+def _apply_one(
+    connection: psycopg.Connection[TupleRow], migration: Migration, *, last: bool
+) -> None:
+    """Apply one; what is replaced loses its rights, which the last gives again at once."""
     installed = _ask(connection, "pgvector_version")
     with connection.transaction():
         if installed:
@@ -174,6 +181,9 @@ def _apply_one(connection: psycopg.Connection[TupleRow], migration: Migration) -
         connection.execute(sql.SQL(migration.text))
         row = (migration.number, migration.name, migration.sha256)
         connection.execute(query("record_migration"), row)
+        connection.execute(query("become_oneself"))
+        if last and _ask(connection, "can_grant_access"):
+            grant_access(connection)
     logger.info("Applied migration %s", migration.name)
 
 

@@ -19,7 +19,7 @@ from search.recall import RecallReport
 from search.switching import activate_whole
 from search.takedown import denied_tracks
 from search.tracks import TrackCounts, upsert_tracks
-from search.verification import mark_verified, measure_recall
+from search.verification import mark_verified, measure_recall, verified_recall
 from search.waveforms import load_waveforms
 from search.windows import DEFAULT_WINDOWS, WindowLoad, WindowSettings, load_windows
 
@@ -72,7 +72,8 @@ def publish_windows(
 def index_production(database: Database, workspace: Workspace) -> tuple[bool, RecallReport]:
     """Build the index of the production version and measure its recall.
 
-    What was measured is kept in the workspace, good or bad; only a good one is marked as verified.
+    What was measured is kept in the workspace, good or bad, for the check of the index; only a good
+    one is marked as verified, and not measured again before the version changes.
 
     Returns
     -------
@@ -81,12 +82,12 @@ def index_production(database: Database, workspace: Workspace) -> tuple[bool, Re
     """
     version = _production_version(workspace)
     built = build_index(database, version)
-    report = _recorded_recall(database, workspace, version)
+    report = verified_recall(database, version)
     if report is None:
         report = measure_recall(database, version)
-        workspace.save_record(INDEX_RECORD, asdict(report))
         if report.passed:
             mark_verified(database, version, report)
+    workspace.save_record(INDEX_RECORD, asdict(report))
     return built, report
 
 
@@ -112,15 +113,6 @@ def activate_production(
     activate_whole(database, version)
     models = pd.DataFrame([asdict(model) for model in list_models(database)])
     return (previous if previous != version else None), version, models
-
-
-def _recorded_recall(database: Database, workspace: Workspace, version: int) -> RecallReport | None:
-    """Recall as measured before, if the version has not changed since."""
-    state = {model.model_version: model.state for model in list_models(database)}[version]
-    if state != "verified":
-        return None
-    record = workspace.load_record(INDEX_RECORD)
-    return recall_report(workspace) if record["version"] == version else None
 
 
 def _production_version(workspace: Workspace) -> int:

@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 from psycopg import sql
+from psycopg.rows import class_row
 
 from ml.errors import DatabaseError
 from search.database import Connection, Database
@@ -46,7 +47,7 @@ def measure_recall(
         If the version is not loaded or holds fewer than two segments.
     """
     with database.transaction() as connection:
-        partition, ef_search, deleted = _prepare(connection, version, k)
+        partition, ef_search, deleted, loaded_at = _prepare(connection, version, k)
         counted = connection.execute(query("count_segments").format(partition=partition))
         rows = int(counted.fetchall()[0][0])
         if rows < 2:
@@ -68,6 +69,7 @@ def measure_recall(
         rows=rows,
         version=version,
         deleted=deleted,
+        loaded_at=loaded_at,
     )
 
 
@@ -111,7 +113,7 @@ def mark_verified(database: Database, version: int, report: RecallReport) -> Non
     version : int
         The version that the report is about.
     report : RecallReport
-        Of `measure_recall`.
+        Of `measure_recall`, by 1,000 queries, or as many as there are segments.
 
     Raises
     ------
@@ -122,19 +124,47 @@ def mark_verified(database: Database, version: int, report: RecallReport) -> Non
         raise DatabaseError(report.verdict)
     values = {**vars(report), "version": version}
     with database.transaction() as connection:
-        if not connection.execute(query("mark_verified"), values).rowcount:
-            raise DatabaseError(
-                f"Version {version} changed since its recall was measured: build its index and "
-                "measure again."
-            )
+        connection.execute(query("mark_verified"), values)
 
 
-def _prepare(connection: Connection, version: int, k: int) -> tuple[sql.Identifier, int, int]:
-    """Set this transaction up for searches by the index; the partition, breadth, deleted rows."""
+def verified_recall(database: Database, version: int, *, k: int = 10) -> RecallReport | None:
+    """Read what was measured when a version was verified.
+
+    Parameters
+    ----------
+    database : Database
+        Migrated.
+    version : int
+        Any.
+    k : int
+        Neighbours that were asked for.
+
+    Returns
+    -------
+    RecallReport or None
+        None if it is not verified, or was by a lesser standard than today's.
+
+    Raises
+    ------
+    DatabaseError
+        If the database does not answer.
+    """
+    with database.transaction() as connection:
+        cursor = connection.cursor(row_factory=class_row(RecallReport))
+        values = {"version": version, "k": k}
+        report = cursor.execute(query("verified_recall"), values).fetchone()
+    return report if report and report.passed else None
+
+
+def _prepare(connection: Connection, version: int, k: int) -> tuple[sql.Identifier, int, int, str]:
+    """Set this transaction up for searches by the index.
+
+    The partition, the breadth, the rows deleted from it, and when it was loaded.
+    """
     row = connection.execute(query("prepare_recall"), {"version": version, "k": k}).fetchone()
     if row is None:
         raise DatabaseError(f"Version {version} is not loaded: load it and build its index.")
-    return sql.Identifier(row[0]), int(row[1]), int(row[2])
+    return sql.Identifier(row[0]), int(row[1]), int(row[2]), str(row[3])
 
 
 def _ask(

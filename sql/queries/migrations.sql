@@ -36,8 +36,25 @@ SELECT '[0]'::vector;
 SELECT set_config('role', tableowner, true) FROM pg_tables
 WHERE schemaname = current_schema() AND tablename = 'schema_migrations';
 
+-- name: become_oneself
+SELECT set_config('role', 'none', true);
+
 -- name: can_grant_access
 SELECT to_regprocedure('grant_access()') IS NOT NULL;
+
+-- name: lacks_access
+-- Whether what readers call has lost its owner's rights, or never had any given, and whoever asks
+-- may give them: a function that is replaced loses the first.
+SELECT EXISTS (SELECT FROM pg_proc p
+               WHERE p.pronamespace = current_schema()::regnamespace
+                 AND (p.proname IN ('active_version', 'resolve_version', 'similar_tracks',
+                                    'similar_segments', 'similar_to_vector', 'more_like',
+                                    'search_page', 'mark_verified')
+                      AND NOT p.prosecdef
+                      OR p.proname = 'nearest_tracks' AND p.proacl IS NULL))
+   AND EXISTS (SELECT FROM pg_roles r
+               WHERE r.rolname = current_user AND (r.rolsuper OR r.rolcreaterole)
+                  OR r.rolname = 'soundalike_owner' AND pg_has_role(r.oid, 'MEMBER'));
 
 -- name: grant_access
 SELECT grant_access();

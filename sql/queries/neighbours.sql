@@ -39,6 +39,7 @@ FROM more_like(%(liked)s::text[], %(disliked)s::text[], k => %(k)s, model_versio
 SELECT model_partition(%(version)s),
        set_config('hnsw.ef_search', search_breadth(model_version, %(k)s)::text, true),
        deleted,
+       loaded_at::text,
        set_config('enable_seqscan', 'off', true),
        set_config('hnsw.iterative_scan', 'relaxed_order', true)
 FROM models

@@ -14,6 +14,9 @@ SET synchronous_commit = off;
 COPY {partition} (model_version, track_id, bucket, start_ms, end_ms, embedding)
 FROM STDIN (FORMAT BINARY);
 
+-- name: record_load
+SELECT record_load(%s, %s, %s, %s);
+
 -- name: loaded_fingerprints
 SELECT bucket, fingerprints FROM bucket_loads WHERE model_version = %s ORDER BY bucket;
 
@@ -21,11 +24,15 @@ SELECT bucket, fingerprints FROM bucket_loads WHERE model_version = %s ORDER BY 
 SELECT index_model(%s);
 
 -- name: mark_verified
--- Only what was measured on these very rows counts.
-UPDATE models
-SET state = 'verified', verified_at = now(), recall = %(recall)s, missed = %(missed)s,
-    queries = %(queries)s, ef_search = %(ef_search)s, p50_ms = %(p50_ms)s, p95_ms = %(p95_ms)s
-WHERE model_version = %(version)s AND state IN ('loaded', 'verified') AND segments = %(rows)s;
+SELECT mark_verified(%(version)s, %(recall)s, %(missed)s, %(queries)s, %(ef_search)s, %(p50_ms)s,
+                     %(p95_ms)s, nullif(%(loaded_at)s, '')::timestamptz);
+
+-- name: verified_recall
+-- As it was measured; a version that is not verified has none that counts.
+SELECT recall, missed, queries, %(k)s::integer AS k, ef_search, p50_ms, p95_ms, segments AS rows,
+       model_version AS version, deleted, loaded_at::text AS loaded_at
+FROM models
+WHERE model_version = %(version)s AND state = 'verified';
 
 -- name: activate
 SELECT activate_model(%s);

@@ -43,7 +43,7 @@ class Catalogue:
         """Load a version and make it active."""
         upsert_tracks(database, self.frame)
         self.load(database, version)
-        report = verification.measure_recall(database, version, sample=50)
+        report = verification.measure_recall(database, version)
         verification.mark_verified(database, version, report)
         index.activate(database, version)
 

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 ROLES = ("owner", "loader", "web", "analyst")
 VIEWS = (
     *("catalogue", "segments", "neighbours", "genre_confusion", "hubs", "duplicates", "coverage"),
-    *("model_comparison", "model_overview"),
+    *("model_comparison", "model_overview", "study_results", "loads"),
 )
 WRITES = {
     "tracks": "UPDATE tracks SET title = 'mine'",
     "embeddings": "DELETE FROM embeddings_v1",
     "active": "UPDATE active_model SET model_version = 1",
     "models": "UPDATE models SET state = 'verified'",
+    "loads": "INSERT INTO bucket_loads VALUES (1, 99, now(), '{}')",
     "denylist": "DELETE FROM denylist",
     "graph": "DELETE FROM neighbour_edges",
     "retire": "SELECT retire_models()",
@@ -42,7 +43,7 @@ WRITES = {
     "become": "SET ROLE soundalike_owner",
     "history": "UPDATE schema_migrations SET sha256 = ''",
 }
-LOADER_MAY = {"tracks", "models", "retire", "activate", "takedown", "load"}
+LOADER_MAY = {"tracks", "retire", "activate", "takedown", "load"}
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,16 @@ def test_readers_see_every_view_and_may_search(
             connection.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(view)))
 
 
+def test_every_view_of_what_a_model_hears_says_its_version(served: Database) -> None:
+    with served.connect() as connection:
+        found = connection.execute(
+            "SELECT relname FROM pg_class c WHERE relkind = 'v'"
+            " AND relnamespace = 'public'::regnamespace AND NOT EXISTS (SELECT FROM pg_attribute a"
+            " WHERE a.attrelid = c.oid AND a.attname = 'model_version')"
+        ).fetchall()
+    assert found == [("catalogue",)]
+
+
 def test_analyst_sees_no_table_and_nothing_that_leads_to_audio(served: Database) -> None:
     analyst = log_in(served, "analyst")
     with served.connect() as connection:
@@ -135,7 +146,7 @@ def test_temporary_table_does_not_stand_in_for_ours(
 def test_statements_of_analysts_time_out(served: Database) -> None:
     with log_in(served, "analyst").connect() as connection:
         assert connection.execute("SHOW statement_timeout").fetchone() == ("1min",)
-    add_login(served, "hasty", "analyst", password="x", statement_timeout="100ms")
+    add_login(served, "hasty", "analyst", password="x", statement_timeout="2s")
     try:
         with (
             Database(make_conninfo(served.url, user="hasty")).connect() as connection,

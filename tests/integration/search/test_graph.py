@@ -106,6 +106,18 @@ def test_duplicates_are_collapsed_in_answers(served: Database, doubled: Catalogu
     assert len(copies) == 1, "a copy of the query is an answer, once"
 
 
+def test_duplicate_of_what_is_not_shown_stays(database: Database, catalogue: Catalogue) -> None:
+    """The second is left out for the first, and so does not stand in for the third."""
+    catalogue.serve(database, 1)
+    track, *_ = catalogue.frame["track_id"]
+    first, second, third, *_ = near = [i for i, _, _ in catalogue.neighbours(track, 9)]
+    with database.transaction() as connection:
+        for pair in ((first, second), (second, third)):
+            connection.execute("INSERT INTO duplicate_pairs VALUES (1, %s, %s, 0)", sorted(pair))
+    found = [n.track_id for n in similar_tracks(database, track, 8)]
+    assert found == [i for i in near if i != second]
+
+
 def test_hubs_count_who_is_whose_neighbour(served: Database, doubled: Catalogue) -> None:
     rows = select(served, "SELECT track_id, occurrences FROM hubs")
     edges = select(served, "SELECT neighbour_id FROM neighbour_edges WHERE model_version = 1")

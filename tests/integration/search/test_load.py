@@ -104,6 +104,29 @@ def test_load_remembers_fingerprints(begun: Database, first: tuple[int, Segments
     assert loaded_fingerprints(begun, 2) == {}
 
 
+def test_loads_are_recorded_for_good(begun: Database, first: tuple[int, Segments]) -> None:
+    bucket, segments = first
+    load_bucket(begun, 1, bucket, segments, "a")
+    with pytest.raises(DatabaseError, match="duplicate key"):
+        load_bucket(begun, 1, bucket, twice(segments), "b")
+    with begun.transaction() as connection:
+        loads = "SELECT model_version, bucket, tracks, segments, started_at < ended_at FROM loads"
+        found = connection.execute(loads).fetchall()
+    assert found == [(1, bucket, len(set(segments.track_ids)), len(segments), True)]
+    for change in ("UPDATE load_runs SET tracks = 0", "DELETE FROM load_runs"):
+        with pytest.raises(DatabaseError, match="rows are only added"), begun.transaction() as c:
+            c.execute(change.encode())
+
+
+def twice(segments: Segments) -> Segments:
+    return Segments(
+        [*segments.track_ids, *segments.track_ids],
+        np.tile(segments.start_ms, 2),
+        np.tile(segments.end_ms, 2),
+        np.tile(segments.embeddings, (2, 1)),
+    )
+
+
 def row_places(database: Database) -> dict[str, set[str]]:
     """Tell where each track's rows lie in the table: a row that is written again lies elsewhere."""
     statement = "SELECT track_id, array_agg(ctid::text) FROM embeddings GROUP BY 1"

@@ -1,6 +1,7 @@
 """Publishing a production model: windows, index, activation, and what a repetition costs."""
 
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,6 +75,14 @@ def test_repetition_does_nothing(published: Database, home: "Home") -> None:
     assert again == recall_report(home.workspace)
     previous, version, _ = activate_production(published, home.workspace)
     assert (previous, version) == (None, 1)
+
+
+def test_gate_that_failed_is_asked_anew_after_a_repair(published: Database, home: "Home") -> None:
+    _, report = index_production(published, home.workspace)
+    home.workspace.save_record("index", asdict(replace(report, recall=0.5)))
+    assert not recall_report(home.workspace).passed
+    index_production(published, home.workspace)
+    assert recall_report(home.workspace).passed
 
 
 def test_edited_title_is_published_without_embedding(database: Database, home: "Home") -> None:

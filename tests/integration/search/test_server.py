@@ -66,13 +66,16 @@ def wait_ready(user: subprocess.Popen[str]) -> str:
 
 
 def leave(user: subprocess.Popen[str]) -> None:
-    user.communicate(timeout=60)
+    try:
+        user.communicate(timeout=300)
+    finally:
+        user.kill()  # nothing, where it has ended
     assert user.returncode == 0
 
 
 def kill(user: subprocess.Popen[str]) -> None:
     user.kill()
-    user.communicate(timeout=60)
+    user.communicate(timeout=300)
 
 
 def answers(url: str) -> bool:
@@ -189,7 +192,7 @@ def test_server_runs_for_an_ordinary_user(folder: Path) -> None:
 
 def test_server_starts_after_being_killed_during_set_up(fresh: Path) -> None:
     user = start_user(fresh)
-    wait_until(lambda: any(fresh.glob("data.partial-*/PG_VERSION")))
+    wait_until(lambda: any(fresh.glob("data*/PG_VERSION")))
     kill(user)
     with embedded_server(fresh) as url:
         assert answers(url)

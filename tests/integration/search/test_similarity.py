@@ -222,7 +222,10 @@ def test_version_can_be_pinned(
 FILTERS: dict[str, tuple[Filters, Callable[[int], bool]]] = {
     "genres": (Filters(genres=["g1", "g2"]), lambda n: n % 5 in (1, 2)),
     "moods": (Filters(moods=["m0"]), lambda n: n % 3 == 0),
-    "artists": (Filters(artists_not_in=["a0", "a1"]), lambda n: n % 4 > 1),
+    "artists": (
+        Filters(artists_not_in=["a0", "a1", None]),  # type: ignore[list-item] # as SQL allows
+        lambda n: n % 4 > 1,
+    ),
     "duration": (Filters(min_duration_s=10, max_duration_s=20), lambda n: 10 <= n <= 20),
     "all": (Filters(genres=["g1"], moods=["m0"], min_duration_s=5), lambda n: n % 15 == 6),
     "nothing": (Filters(genres=["none has it"]), lambda _: False),

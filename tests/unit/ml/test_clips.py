@@ -402,7 +402,10 @@ def test_decoder_that_hangs_is_stopped_and_remembered(
         assert counts(report) == expected
     rejected = store.read_rejected(BUCKETS)
     assert rejected["reason"].tolist() == ["decoder_timeout"]
-    assert "within 1 s: export the file again, or raise `worker: seconds`" in rejected["remedy"][0]
+    assert (
+        "within 1 s: export the file again. (`worker: seconds` in the config"
+        in rejected["remedy"][0]
+    )
 
 
 @pytest.mark.parametrize("order", ["killed", "stuck"])

@@ -151,12 +151,12 @@ def test_interval_is_that_of_a_naive_loop() -> None:
         if rng.random() < 0.6  # nobody was asked everything
     }
     rows = [(r, f"q{q}", value) for (r, q), values in said.items() for value in values]
-    means = []
+    means: list[float] = []
     while len(means) < 4000:
         raters, queries = rng.integers(4, size=4).tolist(), rng.integers(6, size=6).tolist()
         heard = [value for r in raters for q in queries for value in said.get((r, q), [])]
         if heard:
-            means.append(np.mean(heard))
+            means.append(float(np.mean(heard)))
     expected = np.quantile(means, [0.025, 0.975])
     found = rater_interval(pd.DataFrame(rows, columns=["rater", "query", "value"]))
     assert found == pytest.approx(tuple(expected), abs=0.12)
