@@ -5,6 +5,7 @@ import { button, count, element } from "./dom.js";
 import { problemLine } from "./notices.js";
 
 const BEST = 10;
+const ROW_PX = 32; // of the plot, with the gap to the next
 
 /** Show the report of a study. */
 export async function showReport(root, study) {
@@ -67,6 +68,7 @@ function makePlot({ systems, paper_mos: paper }) {
   });
   const line = element("span.paper", {}, element("span", {}, `paper ${paper}`));
   line.style.left = `${(100 * paper) / BEST}%`;
+  line.style.height = `${ROW_PX * systems.length}px`;
   return element(
     "div.plot",
     { "aria-hidden": "true" },
@@ -151,7 +153,7 @@ function makeCareless(raters) {
       "li",
       {},
       element("b", {}, rater),
-      gap === null ? "" : ` rated the sound itself ${gap.toFixed(1)} above a random track.`,
+      ` rated the sound itself ${Math.abs(gap).toFixed(1)} ${gap < 0 ? "below" : "above"} a random track.`,
     );
   return element(
     "section.panel",
