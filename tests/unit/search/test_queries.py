@@ -22,6 +22,6 @@ def test_unknown_query_is_an_error() -> None:
 
 def test_every_query_is_used_and_every_use_has_a_query() -> None:
     code = "".join(path.read_text() for path in ROOM.rglob("*.py"))
-    used = set(re.findall(r'(?:query|_step|_ask)\((?:\w+, )?"(\w+)"', code))
+    used = set(re.findall(r'(?:query|_step|_?ask)\((?:\w+, )?"(\w+)"', code))
     files = "".join(path.read_text() for path in (SQL_FOLDER / "queries").glob("*.sql"))
     assert used == set(re.findall(r"^-- name: (\w+)$", files, re.MULTILINE))
