@@ -40,7 +40,15 @@ from ml.evaluation.metrics import FloatArray
 from ml.evaluation.pairs import score_pairs
 from ml.evaluation.resampling import resample_tracks
 from ml.evaluation.retrieval import score_collection
-from ml.evaluation.scores import Score, ScoreRow, plot_table, table, table_markdown, to_rows
+from ml.evaluation.scores import (
+    Score,
+    ScoreRow,
+    details_markdown,
+    plot_table,
+    table,
+    table_markdown,
+    to_rows,
+)
 
 __all__ = [
     "ANNOTATIONS",
@@ -49,6 +57,7 @@ __all__ = [
     "LabelledClips",
     "Score",
     "ScoreRow",
+    "details_markdown",
     "evaluate",
     "plot_table",
     "table",

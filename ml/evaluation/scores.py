@@ -199,49 +199,28 @@ def table(rows: Sequence[ScoreRow], protocol: str = "paper") -> pd.DataFrame:
     return shaped.rename_axis(index="encoder", columns="annotation")
 
 
-def table_markdown(rows: Sequence[ScoreRow]) -> str:
-    """Write Table 1 in Markdown, one table per protocol, with chance and intervals.
+def table_markdown(rows: Sequence[ScoreRow], protocol: str = PROTOCOLS[0]) -> str:
+    """Write Table 1 in Markdown, with chance and intervals.
 
     An encoder's intervals are a row of their own: beside the scores, pages cut them off.
-
-    Where a protocol has further figures (precision at k and hubness), a table of those follows.
 
     Parameters
     ----------
     rows : Sequence[ScoreRow]
         Rows of any number of encoders and protocols.
+    protocol : str
+        Whose scores are shown.
 
     Returns
     -------
     str
-        Markdown tables, for Dagster's metadata and MLflow's notes.
+        A Markdown table, for Dagster's metadata and MLflow's notes.
 
     Raises
     ------
     EvaluationError
         There are no rows.
     """
-    tables = [_markdown(rows, protocol) for protocol in _protocols(rows)]
-    detailed = [row for row in rows if row.get("details")]
-    return "\n\n".join([*tables, _details_markdown(detailed)] if detailed else tables)
-
-
-def _details_markdown(rows: Sequence[ScoreRow]) -> str:
-    """Write what scores have beside their mAP: a line for each encoder and annotation."""
-    names = list(dict.fromkeys(name for row in rows for name in row["details"]))
-    lines = [["further figures", "annotation", *(name.replace("_", " ") for name in names)]]
-    lines.append(["---"] * len(lines[0]))
-    for row in rows:
-        figures = [f"{row['details'][n]:.4f}" if n in row["details"] else "" for n in names]
-        lines.append([f"{row['encoder']}, {row['protocol']}", row["annotation"], *figures])
-    return _join_cells(lines)
-
-
-def _join_cells(lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _markdown(rows: Sequence[ScoreRow], protocol: str) -> str:
     shaped = table(rows, protocol)
     lines = [[protocol, *shaped.columns], ["---"] * (1 + len(shaped.columns))]
     for encoder in shaped.index:
@@ -253,6 +232,33 @@ def _markdown(rows: Sequence[ScoreRow], protocol: str) -> str:
             ranges = {a: "{low:.2f}-{high:.2f}".format(**row) for a, row in own.items()}
             lines.append([INTERVAL, *(ranges.get(a, "") for a in shaped.columns)])
     return _join_cells(lines)
+
+
+def details_markdown(rows: Sequence[ScoreRow]) -> str:
+    """Write what scores have beside their mAP: precision at k and hubness.
+
+    Parameters
+    ----------
+    rows : Sequence[ScoreRow]
+        Rows of any number of encoders and protocols.
+
+    Returns
+    -------
+    str
+        A Markdown table with a line for each encoder and annotation that has such figures.
+    """
+    detailed = [row for row in rows if row.get("details")]
+    names = list(dict.fromkeys(name for row in detailed for name in row["details"]))
+    lines = [["encoder", "annotation", *(name.replace("_", " ") for name in names)]]
+    lines.append(["---"] * len(lines[0]))
+    for row in detailed:
+        figures = [f"{row['details'][n]:.3f}" if n in row["details"] else "" for n in names]
+        lines.append([row["encoder"], row["annotation"], *figures])
+    return _join_cells(lines)
+
+
+def _join_cells(lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(score: float) -> str:

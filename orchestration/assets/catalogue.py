@@ -183,7 +183,7 @@ def clips(
             "dagster/column_schema": describe_columns(rows),
             "tracks": str(report),
             **{name: getattr(report, name) for name in ("unchanged", "new", "changed", "gone")},
-            "hours_of_audio": float(hours),
+            "hours_of_audio": round(float(hours), 2),
             "decoded_seconds_per_second": report.decoded_seconds / max(report.wall_seconds, 1e-9),
             "quarantined": len(quarantine),
             "quarantine": show_table(quarantine, ["track_id", "reason", "remedy"]),

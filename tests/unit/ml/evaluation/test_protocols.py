@@ -18,6 +18,7 @@ from ml.evaluation.protocols import (
     EvaluationSettings,
     LabelledClips,
     Score,
+    details_markdown,
     evaluate,
     plot_table,
     table,
@@ -396,7 +397,8 @@ def test_table_has_the_papers_shape(scores: dict[str, list[Score]]) -> None:
 
 
 def test_markdown_has_a_table_for_each_protocol(scores: dict[str, list[Score]]) -> None:
-    *parts, details = table_markdown(to_rows(scores)).split("\n\n")
+    rows = to_rows(scores)
+    parts, details = [table_markdown(rows, name) for name in PROTOCOLS], details_markdown(rows)
     assert [part.split(" | ")[0] for part in parts] == [f"| {name}" for name in PROTOCOLS]
     assert [len(part.splitlines()) for part in parts] == [9] * 4
     score = by_name(scores["convnet"])["paper", "genre"]
@@ -407,11 +409,11 @@ def test_markdown_has_a_table_for_each_protocol(scores: dict[str, list[Score]]) 
     assert {"precision at 10", "hubness skew", "never retrieved"} <= set(
         heading.strip("| ").split(" | ")
     )
-    full = [row for row in to_rows(scores) if row["protocol"] == "full"]
+    full = [row for row in rows if row["protocol"] == "full"]
     assert len(lines) == len(full)
     for line, row in zip(lines, full, strict=True):
-        assert line.startswith(f"| {row['encoder']}, full | {row['annotation']} | ")
-        assert f" | {row['details']['precision_at_10']:.4f} | " in line
+        assert line.startswith(f"| {row['encoder']} | {row['annotation']} | ")
+        assert f" | {row['details']['precision_at_10']:.3f} | " in line
 
 
 def test_figure_draws_a_panel_for_each_protocol(scores: dict[str, list[Score]]) -> None:
