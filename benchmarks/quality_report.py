@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from benchmarks.quality_encoders import BASELINES, RANDOM
 from benchmarks.report import at_least, print_report
 from ml.evaluation.folds import average_folds
-from ml.evaluation.protocols import Score, table_markdown, to_rows
+from ml.evaluation.protocols import Score, details_markdown, table_markdown, to_rows
 from ml.evaluation.scores import difference
 
 GOALS = {
@@ -33,7 +33,11 @@ def print_table(by_fold: Sequence[ByEncoder], epochs: Mapping[str, int]) -> None
         Of each recipe.
     """
     means = {name: average_encoder([scores[name] for scores in by_fold]) for name in by_fold[0]}
-    print(table_markdown(to_rows({name: list(cells.values()) for name, cells in means.items()})))
+    shown = to_rows({name: list(cells.values()) for name, cells in means.items()})
+    for protocol in dict.fromkeys(row["protocol"] for row in shown):
+        print(table_markdown(shown, protocol), end="\n\n")
+    if any(row["details"] for row in shown):
+        print(details_markdown(shown))
     lengths = {f"ConvNet, {name}": count for name, count in epochs.items()}
     trained = {name: means[name] for name in lengths}
     print_differences(trained, {name: means[name] for name in BASELINES})

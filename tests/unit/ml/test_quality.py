@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import quality
 
-SMALL = ("--folds", "2", "--recipe", "default", "--protocol", "paper", "--steps", "1")
+SMALL = ("--folds", "2", "--recipe", "default", "--protocol", "paper,full", "--steps", "1")
 
 
 @pytest.fixture
@@ -47,7 +47,10 @@ def test_folds_are_trained_judged_and_kept(
         command = ["quality", str(catalogue), *SMALL, "--epochs", "1", *more]
         monkeypatch.setattr("sys.argv", command)
         quality.main()
-        report: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+        printed = capsys.readouterr().out
+        first_cells = {line.split(" | ")[0] for line in printed.splitlines()}
+        assert {"| paper", "| full", "| encoder"} <= first_cells, "a table each"
+        report: dict[str, Any] = json.loads(printed.splitlines()[-1])
         return report
 
     def find(pattern: str) -> dict[Path, int]:
