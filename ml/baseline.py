@@ -11,9 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ml.audio import SAMPLE_RATE
-
-DIMENSIONS = 128
-"""Of an embedding, as every encoder's."""
+from ml.convnet import EMBEDDING_DIM
 
 Float32 = npt.NDArray[np.float32]
 
@@ -103,7 +101,7 @@ def fit_baseline(
     settings = settings or BaselineSettings()
     features = np.concatenate([summarise_mfcc(batch, settings) for batch in batches])
     pca = IncrementalPCA(batch_size=max(256, 2 * features.shape[1])).fit(features)
-    components, variance = pca.components_[:DIMENSIONS], pca.explained_variance_[:DIMENSIONS]
+    components, variance = pca.components_[:EMBEDDING_DIM], pca.explained_variance_[:EMBEDDING_DIM]
     if settings.whiten:
         # Directions without variance (fewer clips than features) would become infinite.
         varied = variance > 1e-9 * variance[0]
@@ -139,8 +137,8 @@ class BaselineEncoder:
         shapes = {name: tuple(tensor.shape[-1:]) for name, tensor in tensors.items()}
         if shapes != {"mean": (features,), "components": (features,)}:
             raise ValueError(f"tensors do not fit {features} features: {shapes}")
-        if len(tensors["components"]) > DIMENSIONS:
-            raise ValueError(f"more than {DIMENSIONS} components: {len(tensors['components'])}")
+        if len(tensors["components"]) > EMBEDDING_DIM:
+            raise ValueError(f"more than {EMBEDDING_DIM} components: {len(tensors['components'])}")
         self.settings = settings
         self.tensors = tensors
 
@@ -148,5 +146,5 @@ class BaselineEncoder:
         """Embed ``[B, samples]`` into ``[B, 128]``; the dimensions that PCA lacks are zero."""
         features = torch.from_numpy(summarise_mfcc(waveform.cpu().numpy(), self.settings))
         projected = (features - self.tensors["mean"]) @ self.tensors["components"].T
-        padding = DIMENSIONS - projected.shape[1]
+        padding = EMBEDDING_DIM - projected.shape[1]
         return functional.pad(functional.normalize(projected, dim=1), (0, padding))
