@@ -153,12 +153,8 @@ def populate(database: Database, vectors: Vectors, per_track: int) -> Built:
     """Load vectors as a verified, active version of tracks with so many segments each."""
     tracks = len(vectors) // per_track
     upsert_tracks(database, make_frame(tracks))
-    begin_version(database, VERSION, "benchmark", "benchmark")
     started = time.perf_counter()
-    for bucket in range(BUCKETS):
-        members = np.arange(bucket, tracks, BUCKETS)
-        segments = make_segments(members, vectors, per_track)
-        load_bucket(database, VERSION, bucket, segments, "benchmark")
+    load_version(database, VERSION, vectors, per_track)
     loaded = time.perf_counter()
     build_index(database, VERSION)
     built = time.perf_counter()
@@ -170,6 +166,21 @@ def populate(database: Database, vectors: Vectors, per_track: int) -> Built:
     activate(database, VERSION)
     sizes = (relation_size(database, TABLE), relation_size(database, f"{TABLE}_hnsw"))
     return Built(loaded - started, built - loaded, *sizes)
+
+
+def load_version(
+    database: Database,
+    version: int,
+    vectors: Vectors,
+    per_track: int,
+    run_id: str = "benchmark",
+) -> None:
+    """Load vectors as a version of tracks with so many segments each, bucket by bucket."""
+    begin_version(database, version, "benchmark", run_id)
+    tracks = len(vectors) // per_track
+    for bucket in range(BUCKETS):
+        segments = make_segments(np.arange(bucket, tracks, BUCKETS), vectors, per_track)
+        load_bucket(database, version, bucket, segments, run_id)
 
 
 def build_tuned(database: Database, kind: str) -> Built:

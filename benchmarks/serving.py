@@ -66,9 +66,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "data"
         with embedded_server(root / "postgres") as url:
-            database = PooledDatabase(url)
-            database.migrate()
-            stock(database, root, options.rows, options.per_track)
+            Database(url).migrate()
+            stock(Database(url), root, options.rows, options.per_track)
+            database = PooledDatabase(url)  # whose statements end soon: an index takes longer
             floor = measure_floor(database, root, tracks, song, options.uploads)
             with served(root) as port:
                 client = Client(port, song)
@@ -160,7 +160,7 @@ def measure_server(
 
 def swap_under_load(database: Database, client: Client, seconds: float) -> tuple[Row, int, int]:
     """Swap the active version twice while clients search; a row, mixed answers, versions seen."""
-    tracks = range(SWAPPED_TRACKS)  # both versions have the first tracks of every bucket
+    tracks = range(SWAPPED_TRACKS)
 
     def ask(number: int, version: int | None = None) -> Answer:
         if number % 2:

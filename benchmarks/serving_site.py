@@ -16,21 +16,20 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from benchmarks.search_database import BUCKETS, make_frame, make_segments
+from benchmarks.search_database import load_version, make_frame
 from benchmarks.vectors import draw_windows
 from ml.convnet import ConvNetSettings, seed_weights
 from ml.encoders import ConvNetEncoder, save_encoder
 from ml.environment import Environment
 from ml.registry import Registry
 from search.database import Database
-from search.index import activate, begin_version, build_index
-from search.load import load_bucket
+from search.index import activate, build_index
 from search.tracks import upsert_tracks
 from search.verification import mark_verified, measure_recall
 
 VERSION, OTHER = 1, 2
 OTHER_SHARE = 10
-"""The other version holds every tenth track of each bucket: enough to tell its answers apart."""
+"""The other version holds a tenth of the windows of every track: enough to tell answers apart."""
 RATE, SONG_SECONDS = 44_100, 240
 FOREIGN = ("DATABASE_URL", "MLFLOW_TRACKING_URI", "API_TOKENS_FILE", "CATALOG")
 
@@ -39,13 +38,9 @@ def stock(database: Database, root: Path, rows: int, per_track: int) -> None:
     """Fill the index with so many windows, and another version with a tenth of them."""
     tracks = rows // per_track
     upsert_tracks(database, make_frame(tracks))
-    for version, step in ((VERSION, 1), (OTHER, OTHER_SHARE)):
-        begin_version(database, version, "music-encoder", register(root, version))
-        vectors = draw_windows(tracks, per_track, seed=version)
-        for bucket in range(BUCKETS):
-            members = np.arange(bucket, tracks, BUCKETS)[::step]
-            segments = make_segments(members, vectors, per_track)
-            load_bucket(database, version, bucket, segments, "generated")
+    for version, windows in ((VERSION, per_track), (OTHER, max(1, per_track // OTHER_SHARE))):
+        vectors = draw_windows(tracks, windows, seed=version)
+        load_version(database, version, vectors, windows, register(root, version))
         build_index(database, version)
         mark_verified(database, version, measure_recall(database, version))
     activate(database, VERSION)

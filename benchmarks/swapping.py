@@ -18,11 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.report import at_least, at_most, print_report
-from benchmarks.search_database import BUCKETS, HOP_MS, make_frame, make_segments, track_name
+from benchmarks.search_database import HOP_MS, load_version, make_frame, track_name
 from benchmarks.vectors import draw_clips
 from search.database import Connection, Database, open_database
-from search.index import activate, begin_version, build_index
-from search.load import load_bucket
+from search.index import activate, build_index
 from search.tracks import upsert_tracks
 from search.verification import mark_verified, measure_recall
 
@@ -87,10 +86,7 @@ def stock(database: Database, tracks: int, per_track: int) -> None:
     upsert_tracks(database, make_frame(tracks))
     for version in VERSIONS:
         vectors = draw_clips(tracks, per_track, seed=version)
-        begin_version(database, version, "benchmark", f"benchmark {version}")
-        for bucket in range(BUCKETS):
-            segments = make_segments(np.arange(bucket, tracks, BUCKETS), vectors, per_track)
-            load_bucket(database, version, bucket, segments, "benchmark")
+        load_version(database, version, vectors, per_track, f"benchmark {version}")
         build_index(database, version)
         mark_verified(database, version, measure_recall(database, version))
     activate(database, VERSIONS[0])
