@@ -35,7 +35,7 @@ def main() -> None:
     arguments = parser.parse_args()
     environment = Environment()
     workspace = Workspace(environment.root)
-    registry = Registry(environment.tracking_uri, environment.root / "mlflow")
+    registry = Registry.open(environment)
     with open_database(environment.database_url, environment.root) as database:
         database.migrate()
         pipeline = Pipeline(environment.manifest, workspace, registry, database)

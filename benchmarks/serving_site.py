@@ -50,7 +50,7 @@ def register(root: Path, version: int) -> str:
     """Register an encoder as that version; the run that made it."""
     folder = root / f"encoder {version}"
     save_encoder(make_encoder(version), folder)
-    registry = Registry(Environment(data_dir=root).tracking_uri, root / "mlflow")
+    registry = Registry.open(Environment(data_dir=root))
     with registry.start_run("convnet", f"benchmark {version}") as run:
         run.log_encoder(folder)
     return registry.register(run.run_id, f"benchmark {version}").run_id

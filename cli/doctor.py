@@ -150,7 +150,7 @@ def check_mlflow(environment: Environment) -> str:
         return "local, not made yet: `make pipeline` makes it"
     from ml.registry import Registry
 
-    versions = Registry(environment.tracking_uri, environment.root / "mlflow").list_versions()
+    versions = Registry.open(environment).list_versions()
     return f"{'local' if local else 'server'}, {len(versions)} model versions"
 
 

@@ -89,9 +89,7 @@ def export(
     """Write the production encoder's files."""
     from ml.registry import Registry
 
-    environment = Environment()
-    registry = Registry(environment.tracking_uri, environment.root / "mlflow")
-    version = registry.export_production(folder)
+    version = Registry.open(Environment()).export_production(folder)
     if json:
         print_json({"version": version.number, "run_id": version.run_id, "folder": str(folder)})
     else:

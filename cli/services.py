@@ -66,7 +66,7 @@ def dev(
     prepare_instance(environment)
     services = _list_services(environment, dagster_port, mlflow_port, search_port)
     _require_free_ports(services)
-    Registry(environment.tracking_uri, environment.root / "mlflow")
+    Registry.open(environment)
     with open_database(environment.database_url, environment.root) as database:
         database.migrate()
         serve(services, environment.root / "logs", lambda: _watch(dagster_port))

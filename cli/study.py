@@ -131,7 +131,7 @@ def _load_baseline(database: "Database") -> None:
 
     show_progress()
     environment = Environment()
-    registry = Registry(environment.tracking_uri, environment.root / "mlflow")
+    registry = Registry.open(environment)
     load_baseline(database, registry, Workspace(environment.root))
 
 

@@ -41,7 +41,7 @@ def takedown(
     def open_registry() -> "Registry":
         from ml.registry import Registry
 
-        return Registry(environment.tracking_uri, environment.root / "mlflow")
+        return Registry.open(environment)
 
     with open_database(environment.database_url, environment.root) as database:
         database.migrate()

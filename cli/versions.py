@@ -130,8 +130,7 @@ def _open_database() -> "Iterator[Database]":
 def _registry() -> "Registry":
     from ml.registry import Registry
 
-    environment = Environment()
-    return Registry(environment.tracking_uri, environment.root / "mlflow")
+    return Registry.open(Environment())
 
 
 def _print_models(models: "list[ModelVersion]") -> None:

@@ -93,7 +93,7 @@ def search(
 def _open_registry(environment: Environment) -> "Registry":
     from ml.registry import Registry
 
-    return Registry(environment.tracking_uri, environment.root / "mlflow")
+    return Registry.open(environment)
 
 
 @token_group.callback()

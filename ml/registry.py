@@ -5,7 +5,6 @@ was trained becomes a version of one registered model; the alias `production` na
 the gate let through.
 """
 
-import fcntl
 import logging
 import os
 import re
@@ -26,7 +25,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from sqlalchemy.exc import SQLAlchemyError
 
+from ml.environment import Environment
 from ml.errors import RegistryError
+from ml.locks import lock_file
 from ml.run_locks import RunLocks
 
 MODEL_NAME = "music-encoder"
@@ -126,12 +127,10 @@ class Registry:
     """
 
     def __init__(self, tracking_uri: str, folder: Path, pages: str = "") -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._tracking_uri = tracking_uri
         self._pages = pages or (tracking_uri if tracking_uri.startswith("http") else LOCAL_PAGES)
         self._locks = RunLocks(folder / "running")
-        with (folder / "initialise.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with lock_file(folder / "initialise.lock"):
             try:
                 _make_database(tracking_uri)
                 self._client = MlflowClient(tracking_uri, tracking_uri)
@@ -141,6 +140,11 @@ class Registry:
                     f"MLflow does not answer at {_without_password(tracking_uri)}: start it, "
                     "or unset MLFLOW_TRACKING_URI to use the local one."
                 ) from error
+
+    @classmethod
+    def open(cls, environment: Environment) -> "Registry":
+        """Connect to the one that an environment names."""
+        return cls(environment.tracking_uri, environment.root / "mlflow", environment.mlflow_page)
 
     @contextmanager
     def start_run(self, name: str, fingerprint: str, parent: str = "") -> Iterator[TrainingRun]:

@@ -35,10 +35,7 @@ class Services(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Connect to MLflow."""
         from ml.registry import Registry
 
-        environment = self.environment
-        return Registry(
-            environment.tracking_uri, environment.root / "mlflow", environment.mlflow_page
-        )
+        return Registry.open(self.environment)
 
     @contextmanager
     def open_database(self) -> "Iterator[Database]":
