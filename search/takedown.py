@@ -195,9 +195,11 @@ def _checks(
         findable = bool(ask("is_findable"))
         return not findable, "findable" if findable else "none"
 
-    def check_embeddings() -> Found:
-        rows = ask("count_track_embeddings")
-        return not rows, f"{rows} rows"
+    def check_rows() -> Found:
+        with database.transaction() as connection:
+            found = connection.execute(query("count_track_rows"), {"track_id": track_id})
+            rows = [f"{count} of {place}" for place, count in found]
+        return not rows, ", ".join(rows) or "none"
 
     def check_disk() -> Found:
         remains = find_remains(workspace, track_id)
@@ -210,7 +212,7 @@ def _checks(
     return {
         "on the denylist": check_denylist,
         "not searchable": check_search,
-        "no embeddings in any version": check_embeddings,
+        "no embeddings, peaks, neighbours or place on a map": check_rows,
         "no audio, clips or rows on disk": check_disk,
         "no MLflow artifacts": check_artifacts,
     }

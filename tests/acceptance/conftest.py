@@ -1,7 +1,5 @@
 """A small catalogue, its server and a browser, shared by the tests of the page."""
 
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,32 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import (
-    Browser,
-    BrowserContext,
-    ConsoleMessage,
-    Page,
-    expect,
-    sync_playwright,
-)
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from ml.splits import assign_bucket, assign_split, hash_track
+from tests.chromium import PATIENCE_MS
+from tests.chromium import browser as browser
 from tests.integration.conftest import TRACKS, choose_ids, synthesise, write_manifest
 from tests.integration.web.conftest import Site
 from tests.integration.web.conftest import site as site
 from tests.integration.web.conftest import stocked as stocked
 from tests.sharing import make_once
-
-NO_BROWSER = (
-    "No Chromium is here: install one with `apt-get install chromium`, "
-    "or `.venv/bin/playwright install chromium`."
-)
-PATIENCE_MS = 60_000  # the first upload loads the encoder; how long things take is not tested
-SWITCHES = (
-    "--no-sandbox",
-    "--use-fake-device-for-media-stream",  # a microphone that beeps
-    "--use-fake-ui-for-media-stream",
-)
 
 
 @pytest.fixture(scope="session")
@@ -59,23 +41,6 @@ def write_tones(folder: Path) -> None:
     first, path, title, *rest = rows[0]
     rows.append((f"{first}_again", path, f"{title}, reissued", *rest))
     write_manifest(folder, rows)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Start the machine's Chromium, or Playwright's own.
-
-    Its event loop has to end before a test of another room runs one.
-    """
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    expect.set_options(timeout=PATIENCE_MS / 2)
-    with sync_playwright() as playwright:
-        path = found or playwright.chromium.executable_path
-        if not os.access(path, os.X_OK):
-            pytest.skip(NO_BROWSER)
-        browser = playwright.chromium.launch(executable_path=path, args=SWITCHES)
-        yield browser
-        browser.close()
 
 
 @dataclass

@@ -210,6 +210,37 @@ def test_systems_that_fail_keep_no_other_step_from_being_done(
     assert again.complete
 
 
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        ("waveforms", "(track_id, content, path, peaks) VALUES (%s, 'c', 'a.wav', '')"),
+        ("map_points", "(model_version, track_id, x, y) SELECT 1, %s, 0.5, 0.5"),
+    ],
+)
+def test_proof_names_the_table_that_has_something_left(
+    served: Database,
+    catalogue: "Catalogue",
+    registry: Registry,
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    table: str,
+    row: str,
+) -> None:
+    track = str(catalogue.frame["track_id"][0])
+
+    def delete_and_be_late(database: Database, track_id: str) -> dict[str, int]:
+        with database.transaction() as connection:
+            connection.execute(f"INSERT INTO {table} {row}".encode(), (track_id,))
+        return {}
+
+    monkeypatch.setattr(takedown, "_delete_embeddings", delete_and_be_late)
+    proof = take_down(served, lambda: registry, workspace, track, "the label asked")
+    (failed,) = (check for check in proof.checks if not check.passed)
+    assert f"1 of {table}" in failed.found
+    assert "of embeddings" in failed.found
+    assert not proof.complete
+
+
 def test_run_that_had_read_the_track_does_not_decode_it_after_the_proof(
     served: Database, registry: Registry, workspace: Workspace
 ) -> None:
