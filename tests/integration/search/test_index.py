@@ -59,6 +59,22 @@ def test_build_index_builds_once(database: Database, catalogue: Catalogue) -> No
     assert not index.build_index(database, 1)
 
 
+def test_rows_are_shuffled_before_the_first_index(database: Database, catalogue: Catalogue) -> None:
+    catalogue.serve(database, 1)
+    statement = """
+        SELECT count(*) FILTER (WHERE track_id = before) AS siblings, count(*) AS rows
+        FROM (SELECT track_id, lag(track_id) OVER (ORDER BY ctid) AS before
+              FROM embeddings_v1) AS lying"""
+    with database.transaction() as connection:
+        siblings, rows = connection.execute(statement).fetchall()[0]
+        indexes = connection.execute(
+            "SELECT indexname FROM pg_indexes WHERE tablename = 'embeddings_v1' ORDER BY 1"
+        ).fetchall()
+    assert rows == sum(map(len, catalogue.embeddings.values()))
+    assert siblings < rows / 10  # in the order of loading, all but one of each track
+    assert [name for (name,) in indexes] == ["embeddings_v1_hnsw", "embeddings_v1_pkey"]
+
+
 def test_index_is_built_as_the_settings_say(database: Database, catalogue: Catalogue) -> None:
     upsert_tracks(database, catalogue.frame)
     catalogue.load(database, 1)
