@@ -10,13 +10,13 @@ from types import MappingProxyType
 from ml.effects.chain import EffectSettings
 from ml.training.minibatches import MinibatchSettings
 from ml.training.settings import TrainingSettings
-from ml.triplets import PRESETS, TripletSettings
+from ml.triplets import PRESETS
 
 Recipe = Callable[[TrainingSettings], TrainingSettings]
 
 
-def _with_triplets(triplets: TripletSettings) -> Recipe:
-    return lambda usual: replace(usual, triplets=triplets)
+def _without_timbre(usual: TrainingSettings) -> TrainingSettings:
+    return replace(usual, encoder=replace(usual.encoder, timbre=0))
 
 
 def _with_effects(change: Callable[[EffectSettings], EffectSettings]) -> Recipe:
@@ -29,7 +29,9 @@ def _with_minibatch(change: Callable[[MinibatchSettings], MinibatchSettings]) ->
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
-        **{name: _with_triplets(triplets) for name, triplets in PRESETS.items()},
+        "default": lambda usual: usual,
+        "paper": lambda usual: _without_timbre(replace(usual, triplets=PRESETS["paper"])),
+        "no-timbre": _without_timbre,
         "waveform": _with_minibatch(lambda m: replace(m, domain="waveform")),
         "no-gain": _with_effects(lambda e: replace(e, gain_probability=0)),
         "no-tilt": _with_effects(lambda e: replace(e, tilt_probability=0)),
@@ -38,4 +40,4 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "weight-decay": lambda usual: replace(usual, weight_decay=1e-4),
     }
 )
-"""By name: the presets of the objective, then changes of the default."""
+"""By name: the default, the paper's objective and encoder, then changes of the default."""

@@ -1,5 +1,7 @@
 """The ConvNet encoder (paper, section 2.2): mel front end, network, 128 units on the unit sphere.
 
+Some of the 128 may hold the clip's timbre in the place of what the network learned.
+
 The variant is a categorical hyperparameter: one of torchvision's families from random weights, or
 `compact`, a depthwise-separable network of our own that trains on two CPU cores in minutes.
 """
@@ -12,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ml.spectrogram import FrontEnd, SpectrogramSettings
+from ml.spectrogram import FrontEnd, SpectrogramSettings, compress
+from ml.timbre import Timbre
 
 EMBEDDING_DIM = 128
 
@@ -27,6 +30,16 @@ class ConvNetSettings:
     spectrogram: SpectrogramSettings = field(default_factory=SpectrogramSettings)
     widths: tuple[int, ...] = (32, 64, 128, 256)
     """Channels of the stages of `compact`; torchvision's variants have their own."""
+    timbre: int = 0
+    """Dimensions, of the 128, that hold the timbre (`ml.timbre`); 0 is the paper's encoder."""
+    timbre_share: float = 0.2
+    """Of every squared distance, where there is a timbre."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.timbre < EMBEDDING_DIM:
+            raise ValueError(f"timbre must be from 0 to {EMBEDDING_DIM - 1}, not {self.timbre}")
+        if not 0 < self.timbre_share < 1:
+            raise ValueError(f"timbre_share must lie between 0 and 1, not {self.timbre_share}")
 
 
 class ConvNet(nn.Module):
@@ -48,6 +61,9 @@ class ConvNet(nn.Module):
         self.front_end = FrontEnd(settings.spectrogram)
         # Channels last: on a CPU the convolutions and their gradients take about half the time.
         self.trunk = _build_trunk(settings).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.timbre = (
+            Timbre(settings.spectrogram.n_mels, settings.timbre) if settings.timbre else None
+        )
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Embed a batch: ``[B, samples]`` to ``[B, 128]``."""
@@ -55,8 +71,15 @@ class ConvNet(nn.Module):
 
     def embed_mel(self, mel: Tensor) -> Tensor:
         """Embed mel spectrograms computed before: ``[B, n_mels, frames]`` to ``[B, 128]``."""
-        image = self.front_end.image(mel).contiguous(memory_format=torch.channels_last)
-        return functional.normalize(self.trunk(image), dim=1)
+        log_mel = compress(mel, self.settings.spectrogram.floor)
+        image = self.front_end.image(log_mel).contiguous(memory_format=torch.channels_last)
+        learned = functional.normalize(self.trunk(image), dim=1)
+        if self.timbre is None:
+            return learned
+        # Squared distances of the parts add up, each by its share.
+        share = self.settings.timbre_share
+        parts = [(1 - share) ** 0.5 * learned, share**0.5 * self.timbre(log_mel)]
+        return functional.normalize(torch.cat(parts, 1), dim=1)
 
 
 class SeparableBlock(nn.Module):
@@ -120,13 +143,15 @@ class Compact(nn.Module):
         Channels of the stem and of each stage.
     bands : int
         Of the image.
+    outputs : int
+        Units of the head.
 
     Shape
     -----
-    Input (B, 3, bands, frames), output (B, 128), not yet normalised.
+    Input (B, 3, bands, frames), output (B, outputs), not yet normalised.
     """
 
-    def __init__(self, widths: tuple[int, ...], bands: int) -> None:
+    def __init__(self, widths: tuple[int, ...], bands: int, outputs: int) -> None:
         super().__init__()
         # Four frames a step: twice the examples per second of two, and no worse neighbours.
         stem = nn.Sequential(
@@ -141,7 +166,7 @@ class Compact(nn.Module):
         pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.features = nn.Sequential(stem, *stages, pool)
         self.statistics = nn.Sequential(BandStatistics(), nn.BatchNorm1d(6 * bands))
-        self.head = nn.Linear(widths[-1] + 6 * bands, EMBEDDING_DIM)
+        self.head = nn.Linear(widths[-1] + 6 * bands, outputs)
 
     def forward(self, image: Tensor) -> Tensor:
         """Embed a batch of images."""
@@ -151,8 +176,9 @@ class Compact(nn.Module):
 
 
 def _build_trunk(settings: ConvNetSettings) -> nn.Module:
+    outputs = EMBEDDING_DIM - settings.timbre
     if settings.variant == "compact":
-        return Compact(settings.widths, settings.spectrogram.n_mels)
+        return Compact(settings.widths, settings.spectrogram.n_mels, outputs)
     from torchvision.models import get_model  # seconds to import, seldom needed
 
     network: nn.Module = get_model(settings.variant, weights=None)
@@ -160,9 +186,8 @@ def _build_trunk(settings: ConvNetSettings) -> nn.Module:
         (name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)
     ][-1]
     parent, _, attribute = name.rpartition(".")
-    setattr(
-        network.get_submodule(parent), attribute, nn.Linear(classifier.in_features, EMBEDDING_DIM)
-    )
+    head = nn.Linear(classifier.in_features, outputs)
+    setattr(network.get_submodule(parent), attribute, head)
     return network
 
 

@@ -205,10 +205,10 @@ class FrontEnd(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Image of a waveform."""
-        return self.image(self.mel(waveform))
+        return self.image(compress(self.mel(waveform), self.settings.floor))
 
-    def image(self, mel: Tensor) -> Tensor:
-        """Continue from mel spectrograms (B, n_mels, frames) that were computed before."""
-        standardized: Tensor = self.standardize(compress(mel, self.settings.floor))
+    def image(self, log_mel: Tensor) -> Tensor:
+        """Continue from log mel spectrograms (B, n_mels, frames) that were computed before."""
+        standardized: Tensor = self.standardize(log_mel)
         projected: Tensor = self.project(standardized[:, None])
         return projected

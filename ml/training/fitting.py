@@ -11,6 +11,7 @@ from typing import Literal
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 
 from ml.collection import Collection
 from ml.training.allocator import keep_memory
@@ -43,6 +44,8 @@ class Job:
         Of the run.
     precision : {"float32", "bf16", "fp16"}
         Chosen.
+    timbre : dict of Tensor
+        State of the network's timbre, if it has one that is to begin with.
     folder : Path, optional
         For checkpoints.
     key : str
@@ -55,6 +58,7 @@ class Job:
     validation: Collection
     settings: TrainingSettings
     precision: Precision
+    timbre: dict[str, Tensor]
     folder: Path | None
     key: str
     resumes: bool
@@ -80,6 +84,8 @@ def fit(job: Job, seat: Seat, report: Report | None = None) -> Validation:
     keep_memory()
     seat.meet()
     module = TripletModule(job.training, job.settings, seat)
+    if module.network.timbre and job.timbre:
+        module.network.timbre.load_state_dict(job.timbre)
     if seat.hardware.devices > 1:
         synchronize_batch_norm(module.network, gpu=seat.hardware.uses_gpu)
     validation = Validation(job.validation, job.settings, report or _ignore)

@@ -6,6 +6,7 @@ validation tracks; test tracks are never opened here.
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -14,10 +15,14 @@ from pathlib import Path
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from ml.collection import Collection
 from ml.convnet import seed_weights
 from ml.encoders import ConvNetEncoder
+from ml.progress import track_progress
+from ml.spectrogram import compress
+from ml.timbre import fit_timbre
 from ml.training.checkpoints import find_checkpoint
 from ml.training.cores import count_cores, count_threads, limit_threads
 from ml.training.feasibility import require_shares, require_triplets
@@ -29,10 +34,14 @@ from ml.training.settings import TrainingSettings
 from ml.training.triplet_module import TripletModule
 from ml.training.validation import Report, is_over
 
+logger = logging.getLogger(__name__)
+
 Note = Callable[[Mapping[str, str]], None]
 
 PROBE_CLIPS = 32
 """Clips that the precision is measured with."""
+TIMBRE_MINIBATCHES = 16
+"""Minibatches that the timbre is fitted to: 4,096 crops by default."""
 
 
 def train_convnet(
@@ -89,7 +98,10 @@ def train_convnet(
     for epoch, metrics in enumerate(history):
         report(metrics, epoch)
     if not is_over(history, settings):
-        job = Job(training, validation, settings, precision, folder, key, resumes=bool(past))
+        timbre = {} if past else _measure_timbre(training, settings)
+        job = Job(
+            training, validation, settings, precision, timbre, folder, key, resumes=bool(past)
+        )
         with run_followers(hardware, partial(fit, job)) as seat:
             best = fit(job, seat, report).best
     network = seed_weights(settings.encoder, settings.seed)
@@ -128,6 +140,20 @@ def _identify(training: Collection, validation: Collection, settings: TrainingSe
     """Digest what decides the weights, so that no checkpoint of anything else is gone on with."""
     decisive = [asdict(settings), training.fingerprint, validation.fingerprint, torch.__version__]
     return hashlib.sha256(json.dumps(decisive, default=str).encode()).hexdigest()
+
+
+def _measure_timbre(training: Collection, settings: TrainingSettings) -> dict[str, Tensor]:
+    """Fit the timbre, if there is to be one, to the first minibatches of the training."""
+    if not settings.encoder.timbre:
+        return {}
+    minibatches = TripletModule(training, settings).make_minibatches(0)
+    spectra, tracks = [], []
+    steps, what = range(TIMBRE_MINIBATCHES), "minibatches heard for the timbre"
+    for step in track_progress(steps, len(steps), what, logger):
+        batch = minibatches[step]
+        spectra.append(compress(batch.mel, settings.encoder.spectrogram.floor).mean(2))
+        tracks.append(batch.track)
+    return fit_timbre(torch.cat(spectra), torch.cat(tracks), settings.encoder.timbre)
 
 
 def _choose_precision(

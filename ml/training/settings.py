@@ -12,6 +12,9 @@ from ml.training.minibatches import MinibatchSettings, require_at_least_one
 from ml.training.rendering import Domain
 from ml.triplets import PRESETS, TERMS, TripletSettings
 
+TIMBRE = 32
+"""Dimensions of the 128 that hold the timbre: docs/decisions/0006 says what they brought."""
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -41,7 +44,7 @@ class TrainingSettings:
         measurement finds faster, so that another machine may learn slightly other weights.
     """
 
-    encoder: ConvNetSettings = field(default_factory=ConvNetSettings)
+    encoder: ConvNetSettings = field(default_factory=lambda: ConvNetSettings(timbre=TIMBRE))
     effects: EffectSettings = field(default_factory=EffectSettings)
     triplets: TripletSettings = field(default_factory=TripletSettings)
     minibatch: MinibatchSettings = field(default_factory=MinibatchSettings)
@@ -88,6 +91,7 @@ def configure(
     crops_per_track: int,
     steps_per_epoch: int,
     domain: str = MinibatchSettings.domain,
+    timbre: int = TIMBRE,
     without: Sequence[str] = (),
     **settings: Any,  # noqa: ANN401 (fields of TrainingSettings)
 ) -> TrainingSettings:
@@ -103,6 +107,8 @@ def configure(
         Composition and number of the minibatches.
     domain : str
         Where the effects are applied.
+    timbre : int
+        Dimensions of the embedding that hold the timbre; 0 for the paper's encoder.
     without : sequence of str
         Terms of the objective that are switched off.
     **settings
@@ -127,7 +133,7 @@ def configure(
         raise TrainingError(f"No terms {unknown}: use some of {TERMS}.")
     off: dict[str, Any] = dict.fromkeys(without, 0.0)
     return TrainingSettings(
-        encoder=ConvNetSettings(variant=cast("Variant", variant)),
+        encoder=ConvNetSettings(variant=cast("Variant", variant), timbre=timbre),
         triplets=replace(PRESETS[objective], **off),
         minibatch=MinibatchSettings(
             tracks=tracks_per_minibatch,

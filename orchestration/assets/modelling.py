@@ -44,6 +44,7 @@ class ConvNetConfig(dg.Config):
     crops_per_track: int = 2
     crop_seconds: float = 4.0
     domain: str = "magnitude"
+    timbre: int = 32
     without: list[str] = Field(default=[])
     precision: str = "auto"
     devices: int = 1

@@ -154,7 +154,7 @@ def test_refresh_is_launched_from_the_page_and_judged_there(team: Team, browser:
     page.goto(f"{address}/locations/soundalike/jobs/refresh/runs")
     expect(page.get_by_text("Success").first).to_be_visible(timeout=PATIENCE_MS)
     page.goto(f"{address}/assets/evaluation")
-    for shown in ("table_1_validation", "differences_test", "map_of_test_tracks"):
+    for shown in ("table_1_validation_paper", "differences_test_paper", "map_of_test_tracks"):
         expect(page.get_by_text(shown, exact=True).first).to_be_visible(timeout=PATIENCE_MS)
     page.goto(f"{address}/assets/evaluation?view=checks")
     expect(page.get_by_text("map_gate", exact=True).first).to_be_visible(timeout=PATIENCE_MS)

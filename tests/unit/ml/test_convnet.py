@@ -68,7 +68,7 @@ def test_seed_decides_the_weights_and_the_global_generator_is_left_alone(
 
 
 def test_widths_are_the_channels_of_the_stages() -> None:
-    network = Compact((4, 8, 16), bands=32)
+    network = Compact((4, 8, 16), bands=32, outputs=128)
     image = torch.randn(2, 3, 32, 40)
     shapes = []
     for stage in list(network.features)[:-1]:

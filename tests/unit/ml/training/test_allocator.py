@@ -67,7 +67,7 @@ def test_every_process_of_a_training_keeps_its_memory(
         raise ReachedError
 
     monkeypatch.setattr("ml.training.fitting.keep_memory", reach)
-    job = Job(collection, collection, tiny_training, "float32", None, "", resumes=False)
+    job = Job(collection, collection, tiny_training, "float32", {}, None, "", resumes=False)
     for rank in range(2):  # before it waits for the others
         with pytest.raises(ReachedError):
             fit(job, Seat(Hardware("cpu", devices=2), rank))
