@@ -71,7 +71,8 @@ def fit_timbre(spectra: Tensor, tracks: Tensor, dimensions: int) -> dict[str, Te
     Returns
     -------
     dict of Tensor
-        State of a `Timbre`: the mean, and axes along which the variance within tracks is one.
+        State of a `Timbre`: the mean, and axes along which the variance within tracks is one,
+        shortened by how much of the variance is of tracks.
 
     Raises
     ------
@@ -93,7 +94,9 @@ def fit_timbre(spectra: Tensor, tracks: Tensor, dimensions: int) -> dict[str, Te
     # Where the variance within tracks is the unit, the directions are the principal ones.
     root = torch.linalg.cholesky(within)
     half = torch.linalg.solve_triangular(root, total, upper=False)
-    _, directions = torch.linalg.eigh(torch.linalg.solve_triangular(root, half.T, upper=False))
-    longest = directions.flip(1)[:, :dimensions]
-    axes = torch.linalg.solve_triangular(root.T, longest, upper=True)
+    values, directions = torch.linalg.eigh(torch.linalg.solve_triangular(root, half.T, upper=False))
+    ratio, longest = values.flip(0)[:dimensions], directions.flip(1)[:, :dimensions]
+    # Of few tracks there are fewer directions than were asked for: the rest says nothing.
+    between = ((ratio - 1).clamp(min=0) / ratio.clamp(min=1)).sqrt()
+    axes = torch.linalg.solve_triangular(root.T, longest, upper=True) * between
     return {"mean": mean.float(), "axes": axes.float().contiguous()}

@@ -47,6 +47,7 @@ TRAINING = {
     "crops_per_track": 2,
     "steps_per_epoch": 8,
     "crop_seconds": 1.0,
+    "timbre": 0,  # of tones that only rise and fall a mean spectrum says nothing
     "precision": "float32",  # what is measured may differ from run to run
 }
 

@@ -18,7 +18,7 @@ from ml.training.settings import TrainingSettings
 def tiny_training() -> TrainingSettings:
     """Describe a run of two epochs."""
     encoder = ConvNetSettings(
-        widths=(8, 16), spectrogram=SpectrogramSettings(n_fft=1024, hop=512, n_mels=32)
+        widths=(8, 16), spectrogram=SpectrogramSettings(n_fft=1024, hop=512, n_mels=32), timbre=4
     )
     return TrainingSettings(
         encoder=encoder,

@@ -43,7 +43,7 @@ def watch(metrics, epoch):
 
 settings = TrainingSettings(
     encoder=ConvNetSettings(
-        widths=(8, 16), spectrogram=SpectrogramSettings(n_fft=1024, hop=512, n_mels=32)
+        widths=(8, 16), spectrogram=SpectrogramSettings(n_fft=1024, hop=512, n_mels=32), timbre=4
     ),
     minibatch=MinibatchSettings(tracks=6, crops=2, genre_group=2, steps=3),
     crop_seconds=1.0,

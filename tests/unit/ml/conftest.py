@@ -100,7 +100,7 @@ def collection(tracks: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -
 def tiny_encoder() -> ConvNetSettings:
     """Describe a network that computes in milliseconds."""
     return ConvNetSettings(
-        widths=(8, 16), spectrogram=SpectrogramSettings(n_fft=1024, hop=512, n_mels=32)
+        widths=(8, 16), spectrogram=SpectrogramSettings(n_fft=1024, hop=512, n_mels=32), timbre=4
     )
 
 
