@@ -85,6 +85,16 @@ def read_embeddings(home: "Home", version: int = 1) -> dict[tuple[str, int], NDA
     return {(track_id, start): vector.to_numpy() for track_id, start, vector in rows}
 
 
+def read_scores(home: "Home") -> dict[tuple[str, ...], float]:
+    """Read every mAP of the evaluation by split, encoder, protocol and annotation."""
+    kinds = ("encoder", "protocol", "annotation")
+    return {
+        (split, *(row[kind] for kind in kinds)): row["map"]
+        for split, rows in home.workspace.load_record("evaluation")["rows"].items()
+        for row in rows
+    }
+
+
 def read_weights(home: "Home") -> bytes:
     """Read the weights of version 1."""
     registry = home.registry()

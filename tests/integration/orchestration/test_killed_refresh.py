@@ -27,6 +27,7 @@ from tests.integration.orchestration.logs import (
     list_processes,
     read_embeddings,
     read_runs,
+    read_scores,
     read_weights,
 )
 
@@ -133,8 +134,8 @@ def test_refresh_killed_in_each_asset_ends_as_an_undisturbed_one(
     assert last.metadata("active_model")["version"] == 1
     assert [version.number for version in home.registry().list_versions()] == [1]
     assert read_weights(home) == read_weights(finished)
-    scores = [one.workspace.load_record("evaluation")["rows"] for one in (home, finished)]
-    assert scores[0] == scores[1]
+    # Rounding differs from process to process, and with it the order of clips that are alike.
+    assert read_scores(home) == pytest.approx(read_scores(finished), abs=1e-3)
     expected, found = read_embeddings(finished), read_embeddings(home)
     assert set(found) == set(expected)
     for segment, vector in expected.items():

@@ -42,9 +42,11 @@ def run(schema: type[dg.Config], **config: object) -> object:
         return config.model_dump()  # type: ignore[attr-defined, no-any-return]
 
     ops = {"ops": {"candidate_model": {"config": config}}} if config else None
-    return dg.materialize([candidate_model], partition_key="00", run_config=ops).output_for_node(
-        "candidate_model"
-    )
+    with dg.DagsterInstance.ephemeral() as instance:  # what it logs to refers to it weakly
+        result = dg.materialize(
+            [candidate_model], partition_key="00", run_config=ops, instance=instance
+        )
+        return result.output_for_node("candidate_model")
 
 
 @pytest.mark.usefixtures("told")
