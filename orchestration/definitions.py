@@ -6,21 +6,11 @@ from orchestration.assets import catalogue, modelling, serving
 from orchestration.automation.alerts import failed_run_alert
 from orchestration.automation.jobs import PIPELINE
 from orchestration.automation.triggers import catalogue_changes, weekly_refresh
+from orchestration.executors import choose_executor
 from orchestration.resources import Services
 from orchestration.sweep import sweep
 from orchestration.takedown import takedown
 from orchestration.versions import VERSIONS, nightly_recall
-
-# One step at a time: each uses all cores. Steps are forked from a process that has the heavy
-# libraries already, since importing them takes longer than many a step.
-executor = dg.multiprocess_executor.configured(
-    {
-        "max_concurrent": 1,
-        "start_method": {
-            "forkserver": {"preload_modules": ["__main__", "orchestration.preload"]},
-        },
-    }
-)
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules([catalogue, modelling, serving]),
@@ -29,5 +19,5 @@ defs = dg.Definitions(
     schedules=[weekly_refresh, nightly_recall],
     sensors=[catalogue_changes, failed_run_alert],
     resources={"services": Services()},
-    executor=executor,
+    executor=choose_executor(),
 )

@@ -1,10 +1,6 @@
 """The same work, on this machine and on a Ray cluster: the same store, the same reasons."""
 
 import importlib
-import secrets
-import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,10 +17,10 @@ from ml.decoding import Decoder
 from ml.errors import SoundalikeError
 from ml.splits import assign_bucket, hash_track, label_splits
 from ml.workers import map_in_parallel
+from tests.ray_cluster import running_cluster
 
 BUCKETS = range(3)
 IDS = [str(n) for n in range(2000) if assign_bucket(hash_track(str(n))) in BUCKETS][:20]
-ATTEMPTS = 4  # Ray gives up on a node that has not started within half a minute, which load may do
 CRASH = """
 import os
 from ml.audio import decode_blocks
@@ -48,46 +44,8 @@ def crashing() -> Iterator[Decoder]:
 @pytest.fixture(scope="module")
 def cluster(crashing: Decoder) -> Iterator[str]:  # noqa: ARG001 (which its workers are to find)
     """Start a small cluster, and stop it; its address."""
-    # Not below pytest's folders: a socket's path has at most 107 characters.
-    with tempfile.TemporaryDirectory(prefix="ray") as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        patch.setenv("RAY_gcs_server_port_wait_time_s", "300")
-        # Its own, or Ray would take one that it once wrote into the home folder.
-        patch.setenv("RAY_AUTH_MODE", "token")
-        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        node, address = start_ray(folder)
-        processes = [psutil.Process(node.pid), *psutil.Process(node.pid).children(recursive=True)]
-        yield address
-        node.terminate()
-        node.communicate()
-        _, alive = psutil.wait_procs(processes, timeout=180)
-        for one in alive:
-            one.kill()
-    assert not alive
-
-
-def start_ray(folder: str) -> tuple[subprocess.Popen[str], str]:
-    """Start a node in the foreground of a process: `ray stop` would end everybody's."""
-    for _ in range(ATTEMPTS):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        options = [f"--port={port}", "--node-ip-address=127.0.0.1", f"--temp-dir={folder}"]
-        size = ["--num-cpus=2", f"--object-store-memory={80 << 20}", "--include-dashboard=false"]
-        node = subprocess.Popen(
-            [Path(sys.executable).with_name("ray"), "start", "--head", "--block", *options, *size],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert node.stdout
-        said = []
-        for line in node.stdout:
-            said.append(line)
-            if "Ray runtime started" in line:
-                return node, f"127.0.0.1:{port}"
-        node.communicate()
-    pytest.fail("".join(said))
+    with running_cluster() as cluster:
+        yield cluster.address
 
 
 def snapshot(store: AudioStore) -> dict[str, bytes]:
