@@ -1,9 +1,12 @@
 """From candidate to production: judge what was evaluated, respect what people decided, promote."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from ml.candidacy import BASELINE, CANDIDATE, PRODUCTION, RANDOM, load_candidate
 from ml.errors import RegistryError
+from ml.evaluation.scores import ScoreRow
 from ml.gate import judge
 from ml.registry import ROLLED_BACK_TAG, Registry
 from ml.verdict import Verdict
@@ -81,7 +84,8 @@ def promote_candidate(
     Returns
     -------
     dict
-        The record: version, run, what it replaced, and the reason if it was forced.
+        The record: version, run, what it replaced, the reason if it was forced, and the mAP on
+        test tracks by annotation and protocol.
 
     Raises
     ------
@@ -89,11 +93,11 @@ def promote_candidate(
         The gate refuses, or the evaluation is of another candidate; production stays as it was.
     """
     candidate = registry.find_version(load_candidate(workspace)["version"])
-    evaluated = workspace.load_record("evaluation")["candidate"]
-    if evaluated != candidate.number:
+    evaluation = workspace.load_record("evaluation")
+    if evaluation["candidate"] != candidate.number:
         raise RegistryError(
-            f"Version {candidate.number} has not been evaluated (version {evaluated} was): "
-            "materialise `evaluation` first."
+            f"Version {candidate.number} has not been evaluated (version "
+            f"{evaluation['candidate']} was): materialise `evaluation` first."
         )
     verdict = judge_candidate(workspace, registry)
     forced = force_reason.strip() if not verdict.passed else ""
@@ -113,6 +117,16 @@ def promote_candidate(
         "run_id": candidate.run_id,
         "replaced": before.number if before and before != candidate else None,
         FORCE_TAG: registry.read_tags(candidate).get(FORCE_TAG),
+        "metrics": _summarise(evaluation["rows"]["test"]),
     }
     workspace.save_record("production_model", record)
     return record
+
+
+def _summarise(rows: Sequence[ScoreRow]) -> dict[str, dict[str, float]]:
+    """Pick the candidate's mAP by annotation and protocol, where there is one."""
+    metrics: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if row["encoder"] == CANDIDATE and math.isfinite(row["map"]):
+            metrics.setdefault(row["annotation"], {})[row["protocol"]] = row["map"]
+    return metrics

@@ -5,9 +5,11 @@ The order of a version's life: `begin_version`, `search.load.load_bucket` for ea
 Each step may be killed and repeated.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
 
 from search.database import Database
 from search.queries import query
@@ -67,6 +69,23 @@ def begin_version(database: Database, version: int, name: str, run_id: str) -> N
         histories.
     """
     _step(database, "begin_version", version, name, run_id)
+
+
+def record_metrics(
+    database: Database, version: int, metrics: Mapping[str, Mapping[str, float]]
+) -> None:
+    """Note how good a version was found to be, for those who query; may be repeated.
+
+    Parameters
+    ----------
+    database : Database
+        Migrated.
+    version : int
+        One that has begun.
+    metrics : mapping of str to mapping of str to float
+        Mean average precision on test tracks by annotation and protocol.
+    """
+    _step(database, "record_metrics", version, Jsonb(metrics))
 
 
 def build_index(database: Database, version: int) -> bool:

@@ -14,7 +14,13 @@ from ml.registry import MODEL_NAME, Registry
 from ml.splits import N_BUCKETS
 from ml.workspace import Workspace
 from search.database import Database
-from search.index import active_version, begin_version, build_index, list_models
+from search.index import (
+    active_version,
+    begin_version,
+    build_index,
+    list_models,
+    record_metrics,
+)
 from search.recall import RecallReport
 from search.switching import activate_whole
 from search.takedown import denied_tracks
@@ -61,6 +67,10 @@ def publish_windows(
     counts = upsert_tracks(database, playable)
     load_waveforms(database, workspace.store, playable)
     begin_version(database, version.number, MODEL_NAME, version.run_id)
+    if metrics := workspace.load_record("production_model").get(
+        "metrics"
+    ):  # after a rollback, none
+        record_metrics(database, version.number, metrics)
     with registry.encoder_folder(version) as folder:
         encoder = load_encoder(folder, choose_device())
     load = load_windows(

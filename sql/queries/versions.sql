@@ -3,6 +3,9 @@
 -- name: begin_version
 SELECT begin_model(%s, %s, %s);
 
+-- name: record_metrics
+SELECT record_metrics(%s, %s);
+
 -- name: begin_bucket_load
 SELECT begin_bucket_load(%s, %s, %s, %s);
 

@@ -29,6 +29,7 @@ WRITES = {
     "embeddings": "DELETE FROM embeddings_v1",
     "active": "UPDATE active_model SET model_version = 1",
     "models": "UPDATE models SET state = 'verified'",
+    "metrics": "SELECT record_metrics(1, '{}')",
     "loads": "INSERT INTO bucket_loads VALUES (1, 99, now(), '{}')",
     "denylist": "DELETE FROM denylist",
     "graph": "DELETE FROM neighbour_edges",
@@ -43,7 +44,7 @@ WRITES = {
     "become": "SET ROLE soundalike_owner",
     "history": "UPDATE schema_migrations SET sha256 = ''",
 }
-LOADER_MAY = {"tracks", "retire", "activate", "takedown", "load"}
+LOADER_MAY = {"tracks", "metrics", "retire", "activate", "takedown", "load"}
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from psycopg.conninfo import make_conninfo
 
 from search.access import add_login
 from search.database import Database
+from search.index import record_metrics
 from search.server import psql_path
 from search.switching import activate_whole
 from tests.integration.search.conftest import Catalogue, make_catalogue, make_frame
@@ -35,6 +36,7 @@ def analyst(copy_database: "CopyDatabase") -> Iterator[Database]:
         for number, catalogue in enumerate(versions, 1):
             catalogue.serve(database, number)
             activate_whole(database, number)
+            record_metrics(database, number, {"genre": {"paper": 0.6, "xt": 0.4}})
         add_login(database, "reader", "analyst", password="x")
         yield Database(make_conninfo(database.url, user="reader"))
         with database.connect() as connection:

@@ -65,6 +65,18 @@ def test_version_serves_only_when_it_is_whole(database: Database, home: "Home") 
     assert list(models["active"]) == [True]
 
 
+def test_how_good_a_version_is_can_be_asked_of_the_database(
+    published: Database, home: "Home"
+) -> None:
+    with published.transaction() as connection:
+        (found,) = connection.execute("SELECT metrics FROM model_overview").fetchone() or ({},)
+    rows = home.workspace.load_record("evaluation")["rows"]["test"]
+    convnet = [row for row in rows if row["encoder"] == "convnet"]
+    assert len(convnet) > 3
+    for row in convnet:
+        assert found[row["annotation"]][row["protocol"]] == row["map"]
+
+
 def test_repetition_does_nothing(published: Database, home: "Home") -> None:
     index_production(published, home.workspace)
     activate_production(published, home.workspace)
