@@ -129,7 +129,7 @@ def active_model(services: Services) -> Materialized:
             "search_page": dg.MetadataValue.url(services.environment.search_page),
             **_describe_serving(serving),
             "genres_of_neighbours": show_table(confusion),
-            "models": show_table(models),
+            "models": show_table(models.drop(columns=["name", "run_id"])),
         }
     )
 
