@@ -13,6 +13,7 @@ from dagster import DagsterEventType, DagsterInstance
 from rich.markup import escape
 
 from ml.environment import Environment
+from ml.locks import lock_file
 from orchestration.failures import explain_event
 from orchestration.partitions import EVERY_BUCKET
 
@@ -24,7 +25,7 @@ LAUNCH_TAG = ".dagster/soundalike_launch"  # this prefix keeps a tag out of the 
 
 
 def prepare_instance(environment: Environment) -> Path:
-    """Make `DAGSTER_HOME` with the project's instance settings.
+    """Make `DAGSTER_HOME` with the project's instance settings, and the tables that they ask for.
 
     Where `DAGSTER_HOME` is set and has settings of its own, such as a team's, those stay.
 
@@ -44,7 +45,9 @@ def prepare_instance(environment: Environment) -> Path:
     if not (environment.dagster_home and settings.exists()):
         shutil.copyfile(INSTANCE_SETTINGS, settings)
     os.environ["DAGSTER_HOME"] = str(folder)
-    return folder
+    # Here and now: the processes of a service, started together, would spoil each other's tables.
+    with lock_file(folder / "initialise.lock"), DagsterInstance.from_config(str(folder)):
+        return folder
 
 
 def load_refresh() -> dg.JobDefinition:

@@ -1,5 +1,7 @@
 """What a terminal shows of a run."""
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import dagster as dg
@@ -91,3 +93,14 @@ def test_settings_of_a_team_are_left_as_they_are(
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     assert prepare_instance(Environment()) == tmp_path
     assert (tmp_path / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"
+
+
+def test_instance_has_its_tables_before_processes_share_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    folder = prepare_instance(Environment(data_dir=tmp_path, dagster_home=""))
+    files = [folder / "schedules" / "schedules.db", folder / "history" / "runs.db"]
+    for path in files:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            assert len(connection.execute("SELECT * FROM alembic_version").fetchall()) == 1
