@@ -53,6 +53,9 @@ class ConvNet(nn.Module):
     Notes
     -----
     Input ``[B, samples]`` float32 at 16 kHz, output ``[B, 128]`` float32 of norm 1.
+
+    In training mode the output is what is learned alone, ``[B, 128 - timbre]``: a network whose
+    loss knew the timbre too would leave to it what both can say.
     """
 
     def __init__(self, settings: ConvNetSettings) -> None:
@@ -66,15 +69,15 @@ class ConvNet(nn.Module):
         )
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Embed a batch: ``[B, samples]`` to ``[B, 128]``."""
+        """Embed a batch of waveforms."""
         return self.embed_mel(self.front_end.mel(waveform))
 
     def embed_mel(self, mel: Tensor) -> Tensor:
-        """Embed mel spectrograms computed before: ``[B, n_mels, frames]`` to ``[B, 128]``."""
+        """Embed mel spectrograms computed before: ``[B, n_mels, frames]``."""
         log_mel = compress(mel, self.settings.spectrogram.floor)
         image = self.front_end.image(log_mel).contiguous(memory_format=torch.channels_last)
         learned = functional.normalize(self.trunk(image), dim=1)
-        if self.timbre is None:
+        if self.timbre is None or self.training:
             return learned
         # Squared distances of the parts add up, each by its share.
         share = self.settings.timbre_share

@@ -101,3 +101,12 @@ def test_squared_distance_is_shared_between_what_is_learned_and_the_timbre(
     assert fitted.shape == (20, 128)
     torch.testing.assert_close(fitted[:, -6:].square().sum(1), torch.full((20,), 0.25))
     torch.testing.assert_close(fitted[:, :-6], 0.75**0.5 * unfitted[:, :-6])
+
+
+def test_loss_sees_what_is_learned_alone() -> None:
+    settings = ConvNetSettings(widths=(8,), spectrogram=SPECTROGRAM, timbre=6)
+    network = seed_weights(settings, 0).train()
+    assert isinstance(network, ConvNet)
+    learned = network.embed_mel(as_mel(torch.randn(4, BANDS)).exp())
+    assert learned.shape == (4, 122)
+    torch.testing.assert_close(learned.norm(dim=1), torch.ones(4))
