@@ -28,7 +28,7 @@ from ml.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 """Raised when the same settings and clips would give another model."""
 
 

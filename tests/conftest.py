@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 # The tests' processes share the cores: threads of each would spin while they wait for a core.
@@ -10,3 +11,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Nothing is timed in a test: how long an example takes says how busy the machine is.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+ALONE = ("test_daemon.py", "test_killed_refresh.py")
+"""Long, and they wait for nothing that others make: one of them runs while another file makes it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what would otherwise be waited for at the end."""
+    items.sort(key=lambda item: item.path.name not in ALONE)
