@@ -44,6 +44,8 @@ lint: $(SETUP)
 	$(BIN)/lint-imports
 
 test: lint  ## linters and every test
+	@# Else each of some hundred processes compiles the project anew, where Python may not keep bytecode.
+	@$(BIN)/python -m compileall -q ml search orchestration cli tests
 	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 bench: $(SETUP)  ## the benchmarks, beside what one would use instead
