@@ -12,10 +12,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-ALONE = ("test_daemon.py", "test_killed_refresh.py")
-"""Long, and they wait for nothing that others make: one of them runs while another file makes it."""
+LONGEST = ("test_daemon.py", "test_killed_refresh.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what would otherwise be waited for at the end."""
-    items.sort(key=lambda item: item.path.name not in ALONE)
+    """Begin with the longest: a core that is left with them at the end works alone."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
