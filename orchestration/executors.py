@@ -39,6 +39,6 @@ def choose_executor() -> dg.ExecutorDefinition:
         from dagster_ray import ray_executor  # an extra, and slow to import
     except ImportError as error:
         raise SoundalikeError(
-            "STEP_EXECUTOR is ray, which needs: pip install -e '.[cluster]'"
+            "STEP_EXECUTOR is ray, which is not installed: install soundalike[cluster]."
         ) from error
     return ray_executor.configured({"ray": {"num_cpus": 1}})

@@ -67,9 +67,8 @@ def publish_windows(
     counts = upsert_tracks(database, playable)
     load_waveforms(database, workspace.store, playable)
     begin_version(database, version.number, MODEL_NAME, version.run_id)
-    if metrics := workspace.load_record("production_model").get(
-        "metrics"
-    ):  # after a rollback, none
+    metrics = workspace.load_record("production_model").get("metrics")
+    if metrics:  # a rollback leaves none: what is known of the version stays
         record_metrics(database, version.number, metrics)
     with registry.encoder_folder(version) as folder:
         encoder = load_encoder(folder, choose_device())
