@@ -23,18 +23,25 @@ Result = TypeVar("Result")
 _WAVE = 8  # items for each worker of a cluster between two looks at what they have done
 
 
-def on_cluster() -> bool:
+def on_cluster(variable: str = "JOBLIB_BACKEND", here: str = "loky") -> bool:
     """Tell whether work goes to a Ray cluster.
+
+    Parameters
+    ----------
+    variable : str
+        Of the environment, that says so: `ray`, or what it is called here.
+    here : str
+        What it is called to stay on this machine, as it does if nothing is said.
 
     Raises
     ------
     SoundalikeError
-        `JOBLIB_BACKEND` names neither.
+        The variable names neither.
     """
-    backend = os.environ.get("JOBLIB_BACKEND") or "loky"
-    if backend not in ("loky", "ray"):
-        raise SoundalikeError(f"JOBLIB_BACKEND is {backend}: set it to loky or ray, or unset it.")
-    return backend == "ray"
+    chosen = os.environ.get(variable) or here
+    if chosen not in (here, "ray"):
+        raise SoundalikeError(f"{variable} is {chosen}: set it to {here} or ray, or unset it.")
+    return chosen == "ray"
 
 
 def map_in_parallel(

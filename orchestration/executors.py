@@ -1,10 +1,9 @@
 """Where the steps of a run are done: one after another on this machine, or as jobs of a cluster."""
 
-import os
-
 import dagster as dg
 
 from ml.errors import SoundalikeError
+from ml.workers import on_cluster
 
 # One step at a time: each uses all cores. Steps are forked from a process that has the heavy
 # libraries already, since importing them takes longer than many a step.
@@ -30,11 +29,8 @@ def choose_executor() -> dg.ExecutorDefinition:
     SoundalikeError
         It says something else, or dagster-ray is not installed.
     """
-    chosen = os.environ.get("STEP_EXECUTOR") or "local"
-    if chosen == "local":
+    if not on_cluster("STEP_EXECUTOR", "local"):
         return _HERE
-    if chosen != "ray":
-        raise SoundalikeError(f"STEP_EXECUTOR is {chosen}: set it to local or ray, or unset it.")
     try:
         from dagster_ray import ray_executor  # an extra, and slow to import
     except ImportError as error:
