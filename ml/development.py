@@ -21,9 +21,8 @@ from ml.provenance import describe_environment
 from ml.registry import Registry, TrainingRun
 from ml.training.checkpoints import remove_checkpoint
 from ml.training.hardware import Hardware
-from ml.training.session import plot_history, train_convnet
+from ml.training.history import Report, plot_history
 from ml.training.settings import TrainingSettings
-from ml.training.validation import Report
 from ml.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -114,6 +113,8 @@ def develop_convnet(
     TrainingStopped
         The watcher has stopped it; nothing of it is kept but the record of its run.
     """
+    from ml.training.session import train_convnet  # imports Lightning, for seconds: only to train
+
     hardware = hardware or Hardware()
     training, validation = collection.of("train"), collection.of("validation")
 

@@ -20,8 +20,8 @@ from ml.convnet import Variant
 from ml.development import Model, TrainingStopped, develop_convnet
 from ml.errors import TrainingError
 from ml.registry import Registry
+from ml.training.history import MONITOR, Report
 from ml.training.settings import TrainingSettings
-from ml.training.validation import MONITOR, Report
 from ml.triplets import Term
 from ml.workspace import Workspace
 

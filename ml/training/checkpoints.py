@@ -10,14 +10,12 @@ import hashlib
 import io
 import logging
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.plugins.io import CheckpointIO
 from torch import Tensor
 
 from ml.storage import replace_file, sweep_temporaries
@@ -48,78 +46,31 @@ class Past:
     best: dict[str, Tensor]
 
 
-class CheckpointFiles(CheckpointIO):
-    """Lightning's way to the disk: written whole or not at all, read without unpickling."""
-
-    def save_checkpoint(
-        self,
-        checkpoint: dict[str, Any],
-        path: str | Path,
-        storage_options: Any | None = None,  # noqa: ANN401, ARG002 (Lightning's signature)
-    ) -> None:
-        """Replace a checkpoint."""
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        content = buffer.getvalue()
-        with replace_file(Path(path)) as file:
-            file.write(hashlib.sha256(content).digest() + content)
-
-    def load_checkpoint(
-        self,
-        path: str | Path,
-        map_location: Any | None = None,  # noqa: ANN401 (Lightning's signature)
-        weights_only: bool | None = None,  # noqa: ARG002 (never anything else)
-    ) -> dict[str, Any]:
-        """Read a checkpoint.
-
-        Raises
-        ------
-        ValueError
-            It is damaged.
-        """
-        stored = Path(path).read_bytes()
-        digest, content = stored[:DIGEST_BYTES], stored[DIGEST_BYTES:]
-        if hashlib.sha256(content).digest() != digest:
-            raise ValueError(f"{path} does not match its digest")
-        location = map_location or "cpu"
-        checkpoint: dict[str, Any] = torch.load(
-            io.BytesIO(content), map_location=location, weights_only=True
-        )
-        return checkpoint
-
-    def remove_checkpoint(self, path: str | Path) -> None:
-        """Remove a checkpoint, if it is there."""
-        Path(path).unlink(missing_ok=True)
+def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Replace a checkpoint, whole or not at all."""
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
+    content = buffer.getvalue()
+    with replace_file(path) as file:
+        file.write(hashlib.sha256(content).digest() + content)
 
 
-class Checkpoints(Callback):
-    """Keeps a checkpoint after each epoch; has to come after the callbacks whose state it keeps.
+def read_checkpoint(path: Path, location: Any = "cpu") -> dict[str, Any]:  # noqa: ANN401 (torch's)
+    """Read a checkpoint; tensors go to a device.
 
-    Parameters
-    ----------
-    folder : Path
-        Made if absent.
-    key : str
-        Of the training: everything that decides its result.
-    precision : {"float32", "bf16", "fp16"}
-        Of the training.
+    Raises
+    ------
+    ValueError
+        It is damaged.
     """
-
-    def __init__(self, folder: Path, key: str, precision: Precision) -> None:
-        self._folder = folder
-        self._own = {"key": key, "precision": precision}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Say what the checkpoint belongs to."""
-        return self._own
-
-    def on_train_epoch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,  # noqa: ARG002
-    ) -> None:
-        """Keep the state, which is the same in all processes; that of rank 0 writes it."""
-        trainer.save_checkpoint(self._folder / FILE, weights_only=False)
+    stored = path.read_bytes()
+    digest, content = stored[:DIGEST_BYTES], stored[DIGEST_BYTES:]
+    if hashlib.sha256(content).digest() != digest:
+        raise ValueError(f"{path} does not match its digest")
+    checkpoint: dict[str, Any] = torch.load(
+        io.BytesIO(content), map_location=location, weights_only=True
+    )
+    return checkpoint
 
 
 def find_checkpoint(folder: Path, key: str) -> Past | None:
@@ -128,7 +79,7 @@ def find_checkpoint(folder: Path, key: str) -> Past | None:
     Parameters
     ----------
     folder : Path
-        Where `Checkpoints` kept it; need not exist.
+        Where `ml.training.checkpointing.Checkpoints` kept it; need not exist.
     key : str
         Of the training.
 
@@ -142,7 +93,7 @@ def find_checkpoint(folder: Path, key: str) -> Past | None:
     if not path.exists():
         return None
     try:
-        checkpoint = CheckpointFiles().load_checkpoint(path)
+        checkpoint = read_checkpoint(path)
     except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError):
         logger.warning("The checkpoint %s is damaged: training starts anew", path)
         return None

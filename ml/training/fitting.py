@@ -16,13 +16,15 @@ from torch import Tensor
 from ml.collection import Collection
 from ml.training.allocator import keep_memory
 from ml.training.batch_norm import synchronize_batch_norm
-from ml.training.checkpoints import FILE, CheckpointFiles, Checkpoints
+from ml.training.checkpointing import CheckpointFiles, Checkpoints
+from ml.training.checkpoints import FILE
 from ml.training.cores import count_threads, limit_threads
-from ml.training.hardware import Seat
+from ml.training.history import Report
 from ml.training.precision import Precision
+from ml.training.seats import Seat
 from ml.training.settings import TrainingSettings
 from ml.training.triplet_module import TripletModule
-from ml.training.validation import Report, Validation
+from ml.training.validation import Validation
 
 PLUGINS: Mapping[Precision, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "float32": "32-true",

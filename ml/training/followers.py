@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 from torch import distributed
 
 from ml.errors import TrainingError
-from ml.training.hardware import Hardware, Seat
+from ml.training.hardware import Hardware
+from ml.training.seats import Seat
 
 Follow = Callable[[Seat], object]
 

@@ -12,9 +12,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from ml.collection import Collection
@@ -29,10 +27,10 @@ from ml.training.feasibility import require_shares, require_triplets
 from ml.training.fitting import Job, fit
 from ml.training.followers import run_followers
 from ml.training.hardware import Hardware
+from ml.training.history import Report, is_over
 from ml.training.precision import Precision, measure_precision, prefer_gpu_precision
 from ml.training.settings import TrainingSettings
 from ml.training.triplet_module import TripletModule
-from ml.training.validation import Report, is_over
 
 logger = logging.getLogger(__name__)
 
@@ -107,29 +105,6 @@ def train_convnet(
     network = seed_weights(settings.encoder, settings.seed)
     network.load_state_dict(best)
     return ConvNetEncoder(network)
-
-
-def plot_history(history: pd.DataFrame) -> Figure:
-    """Draw how a run went: the loss terms, and validation mAP, by epoch.
-
-    Parameters
-    ----------
-    history : pandas.DataFrame
-        A row per epoch; columns named as `train_convnet` reports them.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    figure = Figure(figsize=(10, 3.5), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for axes, prefix, label in ((left, "loss/", "loss"), (right, "validation/", "mAP")):
-        for name in (column for column in map(str, history) if column.startswith(prefix)):
-            axes.plot(history.index, history[name], marker=".", label=name.removeprefix(prefix))
-        axes.set(xlabel="epoch", ylabel=label)
-        axes.legend(frameon=False, fontsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure
 
 
 def _ignore(*_: object) -> None:

@@ -13,9 +13,9 @@ from ml.convnet import ConvNet, seed_weights
 from ml.errors import TrainingError
 from ml.training.cores import count_loaders
 from ml.training.gathering import gather_rows, own_rows
-from ml.training.hardware import Seat
 from ml.training.minibatches import Draws, Minibatches
 from ml.training.rendering import Draw, Minibatch, render
+from ml.training.seats import Seat
 from ml.training.settings import TrainingSettings
 from ml.triplets import Labels, triplet_loss
 

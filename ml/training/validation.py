@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import lightning
@@ -15,22 +15,26 @@ from ml.collection import Collection
 from ml.convnet import ConvNet
 from ml.embedding import embed_clips
 from ml.encoders import ConvNetEncoder
-from ml.errors import TrainingError
 from ml.evaluation.protocols import EvaluationSettings, evaluate
 from ml.progress import track_progress
 from ml.training.cores import count_cores, limit_threads
+from ml.training.history import (
+    MONITOR,
+    Metrics,
+    Report,
+    is_over,
+    is_satisfied,
+    require_lesson,
+    summarise,
+)
 from ml.training.settings import TrainingSettings
 from ml.training.triplet_module import TripletModule
 
 logger = logging.getLogger(__name__)
 
-MONITOR = "validation/map"
 VALIDATION = EvaluationSettings(protocols=("paper",), draws=4, resamples=0)
 LINE_SECONDS = 30.0
 """Between lines on the progress within an epoch; shorter epochs have one line, at their end."""
-
-Metrics = dict[str, float]
-Report = Callable[[Mapping[str, float], int], None]
 
 
 class Validation(Callback):
@@ -128,51 +132,6 @@ class Validation(Callback):
             logger.warning("No triplet violates the margin any more: keeping the best epoch so far")
 
 
-def is_over(history: Sequence[Mapping[str, float]], settings: TrainingSettings) -> bool:
-    """Tell whether all epochs are done, or no more can be learned: for one of two reasons.
-
-    Too many epochs in a row brought no better model, or the last one found no triplet.
-
-    Parameters
-    ----------
-    history : sequence of mapping
-        Metrics of the epochs so far.
-    settings : TrainingSettings
-        Of the run.
-    """
-    maps = [metrics[MONITOR] for metrics in history]
-    if not maps:
-        return False
-    since_best = len(maps) - 1 - maps.index(max(maps))
-    waited = since_best >= settings.patience
-    return len(maps) >= settings.epochs or waited or is_satisfied(history[-1])
-
-
-def is_satisfied(metrics: Mapping[str, float]) -> bool:
-    """Tell whether an epoch found no triplet in any term: the loss was zero throughout."""
-    return not any(value for name, value in metrics.items() if name.startswith("triplets/"))
-
-
-def require_lesson(history: Sequence[Mapping[str, float]]) -> None:
-    """Refuse a training whose first epoch found no triplet: its weights are those it began with.
-
-    Parameters
-    ----------
-    history : sequence of mapping
-        Metrics of the epochs so far.
-
-    Raises
-    ------
-    TrainingError
-        Nothing was learned.
-    """
-    if len(history) == 1 and is_satisfied(history[0]):
-        raise TrainingError(
-            "No triplet violated the margin in the first epoch, so nothing was learned: raise the "
-            "margin, or lower the learning rate if the model has collapsed."
-        )
-
-
 def sample_tracks(collection: Collection, clips: int, seed: int) -> Collection:
     """Keep whole tracks, at random, until there are so many clips; everything if it has fewer.
 
@@ -207,41 +166,3 @@ def validate(network: ConvNet, validation: Collection) -> Metrics:
     scores = evaluate(embeddings, validation.labels, VALIDATION)
     maps = {f"validation/{score.annotation}": float(score.map) for score in scores}
     return {**maps, MONITOR: math.fsum(maps.values()) / len(maps)}
-
-
-def summarise(sums: Mapping[str, float], steps: int, seconds: float) -> Metrics:
-    """Take the mean per step of what an epoch added up, the share of active pairs, and the rate.
-
-    Parameters
-    ----------
-    sums : mapping
-        Losses, triplets and pairs by term, and clips.
-    steps : int
-        In the epoch.
-    seconds : float
-        That they took.
-
-    Returns
-    -------
-    dict
-        ``active/<term>`` is picked triplets per pair of anchor and positive; where at most one is
-        picked (semi-hard and hard mining), the share of pairs that still violate the margin.
-
-    Raises
-    ------
-    TrainingError
-        A term had no pair of anchor and positive with a negative in the whole epoch.
-    """
-    terms = [name.removeprefix("pairs/") for name in sums if name.startswith("pairs/")]
-    if idle := [term for term in terms if not sums[f"pairs/{term}"]]:
-        raise TrainingError(
-            f"No minibatch of a whole epoch had a triplet for {', '.join(idle)}: raise "
-            "`tracks_per_minibatch`, label more tracks, or switch the term off "
-            f"(run configuration: `without: [{', '.join(idle)}]`)."
-        )
-    means = {name: value / steps for name, value in sums.items() if name != "clips"}
-    active = {
-        f"active/{term}": sums[f"triplets/{term}"] / max(1.0, sums[f"pairs/{term}"])
-        for term in terms
-    }
-    return {**means, **active, "clips_per_second": sums["clips"] / seconds}

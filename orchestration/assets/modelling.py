@@ -93,7 +93,7 @@ def candidate_model(config: ConvNetConfig, services: Services) -> Materialized:
     from ml.collection import Collection
     from ml.development import develop_convnet
     from ml.training.hardware import Hardware
-    from ml.training.session import plot_history
+    from ml.training.history import plot_history
 
     workspace, registry = services.workspace, services.open_registry()
     collection = Collection.load(workspace.store, workspace.load_table("tracks"))

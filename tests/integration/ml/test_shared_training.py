@@ -17,7 +17,8 @@ from ml.errors import TrainingError
 from ml.training.batch_norm import SynchronizedBatchNorm, synchronize_batch_norm
 from ml.training.followers import run_followers
 from ml.training.gathering import gather_rows, own_rows
-from ml.training.hardware import Hardware, Seat
+from ml.training.hardware import Hardware
+from ml.training.seats import Seat
 from ml.training.session import train_convnet
 from ml.training.settings import TrainingSettings
 from ml.triplets import TripletSettings

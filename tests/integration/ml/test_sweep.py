@@ -9,8 +9,8 @@ from optuna.trial import TrialState
 from ml.collection import Collection
 from ml.registry import Registry
 from ml.sweep import Sweep, SweepSettings, propose
+from ml.training.history import MONITOR
 from ml.training.settings import TrainingSettings
-from ml.training.validation import MONITOR
 from ml.workspace import Workspace
 
 

@@ -11,7 +11,8 @@ import pytest
 from ml.collection import Collection
 from ml.training.allocator import OPTIONS
 from ml.training.fitting import Job, fit
-from ml.training.hardware import Hardware, Seat
+from ml.training.hardware import Hardware
+from ml.training.seats import Seat
 from ml.training.settings import TrainingSettings
 
 MEASURE = """

@@ -10,7 +10,8 @@ import torch
 
 from ml.collection import Collection
 from ml.encoders import ConvNetEncoder
-from ml.training.checkpoints import FILE, CheckpointFiles, find_checkpoint, remove_checkpoint
+from ml.training.checkpointing import CheckpointFiles
+from ml.training.checkpoints import FILE, find_checkpoint, remove_checkpoint
 from ml.training.session import train_convnet
 from ml.training.settings import TrainingSettings
 

@@ -18,10 +18,11 @@ from ml.collection import Collection
 from ml.encoders import ConvNetEncoder
 from ml.errors import TrainingError
 from ml.training.cores import limit_threads
-from ml.training.session import plot_history, train_convnet
+from ml.training.history import MONITOR, is_over, plot_history, summarise
+from ml.training.session import train_convnet
 from ml.training.settings import TrainingSettings, configure
 from ml.training.triplet_module import TripletModule, anneal
-from ml.training.validation import MONITOR, is_over, sample_tracks, summarise, validate
+from ml.training.validation import sample_tracks, validate
 from ml.triplets import PRESETS
 from tests.unit.ml.conftest import SECONDS
 
