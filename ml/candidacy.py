@@ -5,6 +5,7 @@ people read the same figures, and an unchanged one is not computed again.
 """
 
 import logging
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -21,11 +22,12 @@ from ml.evaluation.comparison import fingerprint_comparison
 from ml.evaluation.contest import CategoryRow, Contest, DifferenceRow, hold_contest
 from ml.evaluation.hubness import HubnessRow
 from ml.evaluation.listening import write_examples
-from ml.evaluation.pictures import TrackMap, map_tracks, plot_categories, plot_map
+from ml.evaluation.pictures import TrackMap, map_tracks, plot_categories, plot_map, render
 from ml.evaluation.protocols import EvaluationSettings, ScoreRow, plot_table, table
 from ml.evaluation.raters import AgreementRow, rate_encoders
 from ml.registry import ModelVersion, Registry
 from ml.splits import Split
+from ml.storage import replace_file
 from ml.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -55,6 +57,8 @@ class Evaluation:
         Genres and moods, by split.
     track_map : TrackMap
         The test tracks as the candidate hears them.
+    fingerprint : str
+        Of the clips, labels, encoders and settings that decide it.
     candidate : int
         Version that was evaluated as the candidate.
     production : int or None
@@ -68,6 +72,7 @@ class Evaluation:
     hubness: dict[str, list[HubnessRow]]
     categories: dict[str, list[CategoryRow]]
     track_map: TrackMap
+    fingerprint: str
     candidate: int
     production: int | None
     reused: bool
@@ -104,7 +109,7 @@ def evaluate_candidates(workspace: Workspace, registry: Registry) -> Evaluation:
     Parameters
     ----------
     workspace : Workspace
-        Holds the models, clips and labels; gets the record `evaluation`.
+        Holds the models, clips and labels; gets the record `evaluation` and its pictures.
     registry : Registry
         Holds production's encoder; the candidate's run gets the tables and pictures.
 
@@ -129,12 +134,14 @@ def evaluate_candidates(workspace: Workspace, registry: Registry) -> Evaluation:
     compared = production.number if production else None
     test, heard = judged.of("test"), contests["test"].embeddings
     track_map = map_tracks(heard, test.labels.tracks, test.labels.genres)
-    result = _gather(contests, track_map, candidate["version"], compared)
+    result = _gather(contests, track_map, fingerprint, candidate["version"], compared)
     with tempfile.TemporaryDirectory() as folder:
         write_examples(test, heard, Path(folder))
         registry.open_run(candidate["run_id"]).log_folder(Path(folder), LISTENING)
-    _record(result, registry, candidate["run_id"])
-    workspace.save_record("evaluation", asdict(result) | {"fingerprint": fingerprint})
+    _draw(result, workspace)
+    _record(result, workspace, registry, candidate["run_id"])
+    workspace.save_record("evaluation", asdict(result))
+    _remove_others(workspace.picture_folder(fingerprint))
     return result
 
 
@@ -185,7 +192,11 @@ def open_encoders(
 
 
 def _gather(
-    contests: dict[Split, Contest], track_map: TrackMap, candidate: int, production: int | None
+    contests: dict[Split, Contest],
+    track_map: TrackMap,
+    fingerprint: str,
+    candidate: int,
+    production: int | None,
 ) -> Evaluation:
     return Evaluation(
         {split: contest.rows for split, contest in contests.items()},
@@ -193,6 +204,7 @@ def _gather(
         {split: contest.hubness for split, contest in contests.items()},
         {split: contest.categories for split, contest in contests.items()},
         track_map,
+        fingerprint,
         candidate,
         production,
         reused=False,
@@ -219,17 +231,34 @@ def _find_evaluation(
     same_candidate = record["candidate"] == candidate
     if record["fingerprint"] != fingerprint or not (same_candidate and same_production):
         return None
-    known = {name: value for name, value in record.items() if name != "fingerprint"}
-    return Evaluation(**known | {"reused": True})
+    if not workspace.picture_folder(fingerprint).exists():  # of before they were kept
+        return None
+    return Evaluation(**record | {"reused": True})
 
 
-def _record(result: Evaluation, registry: Registry, run_id: str) -> None:
+def _draw(result: Evaluation, workspace: Workspace) -> None:
+    """Keep the pictures, for MLflow and for whoever shows the evaluation again."""
+    figures = {"map": plot_map(result.track_map)}
+    for split, rows in result.rows.items():
+        figures[f"table_1_{split}"] = plot_table(rows)
+        figures[f"categories_{split}"] = plot_categories(result.categories[split])
+    for name, figure in figures.items():
+        with replace_file(workspace.picture_folder(result.fingerprint) / f"{name}.png") as file:
+            file.write(render(figure))
+
+
+def _remove_others(folder: Path) -> None:
+    """Remove the pictures of earlier evaluations."""
+    for other in folder.parent.iterdir():
+        if other != folder:
+            shutil.rmtree(other)
+
+
+def _record(result: Evaluation, workspace: Workspace, registry: Registry, run_id: str) -> None:
     run = registry.open_run(run_id)
-    run.log_figure(plot_map(result.track_map), "map")
+    run.log_folder(workspace.picture_folder(result.fingerprint))
     for split, rows in result.rows.items():
         run.log_table(table(rows).reset_index(), f"table_1_{split}")
-        run.log_figure(plot_table(rows), f"table_1_{split}")
-        run.log_figure(plot_categories(result.categories[split]), f"categories_{split}")
         run.log_table(pd.DataFrame(result.differences[split]), f"differences_{split}")
         run.log_metrics(
             {

@@ -103,8 +103,8 @@ class TrainingRun:
         """Keep a picture."""
         self._client.log_figure(self.run_id, figure, f"{name}.png")
 
-    def log_folder(self, folder: Path, name: str) -> None:
-        """Keep a folder's files."""
+    def log_folder(self, folder: Path, name: str | None = None) -> None:
+        """Keep a folder's files, in a folder of that name if one is given."""
         self._client.log_artifacts(self.run_id, str(folder), name)
 
     def log_encoder(self, folder: Path) -> None:

@@ -6,6 +6,7 @@
     <root>/records/<name>.json             small facts, such as which model is the candidate
     <root>/audio/<bucket>/                 the audio store (see `ml.clips`)
     <root>/models/<kind>/<fingerprint>/    encoders, one folder per content
+    <root>/pictures/<fingerprint>/         of the last evaluation
 """
 
 import json
@@ -56,6 +57,10 @@ class Workspace:
     def checkpoint_folder(self, kind: str, fingerprint: str) -> Path:
         """Folder of a training that is not done yet."""
         return self.root / "training" / f"{kind}-{fingerprint}"
+
+    def picture_folder(self, fingerprint: str) -> Path:
+        """Folder of an evaluation's pictures, by what decides it."""
+        return self.root / "pictures" / fingerprint
 
     @property
     def table_folder(self) -> Path:

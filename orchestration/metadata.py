@@ -1,15 +1,10 @@
 """Metadata that people judge a run by: tables and pictures for the Dagster UI."""
 
 import base64
-import io
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import dagster as dg
 import pandas as pd
-
-if TYPE_CHECKING:  # a second to import, and only the steps that draw should pay
-    from matplotlib.figure import Figure
 
 Materialized = dg.MaterializeResult[None]
 """What assets return: metadata alone, since results travel through the workspace."""
@@ -23,11 +18,9 @@ def show_table(frame: pd.DataFrame, columns: Iterable[str] | None = None) -> dg.
     return dg.MetadataValue.md(_markdown(shown.head(MAX_ROWS)))
 
 
-def show_figure(figure: "Figure") -> dg.MetadataValue:
+def show_picture(png: bytes) -> dg.MetadataValue:
     """Show a picture inline."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90, bbox_inches="tight")
-    encoded = base64.b64encode(buffer.getvalue()).decode()
+    encoded = base64.b64encode(png).decode()
     return dg.MetadataValue.md(f"![figure](data:image/png;base64,{encoded})")
 
 

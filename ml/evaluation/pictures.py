@@ -1,5 +1,6 @@
 """Pictures that an encoder is judged by: its categories, and where it puts tracks."""
 
+import io
 from collections import Counter
 from collections.abc import Sequence
 from typing import TypedDict
@@ -56,6 +57,13 @@ def map_tracks(
         genres=firsts,
         trustworthiness=projection.trustworthiness,
     )
+
+
+def render(figure: Figure) -> bytes:
+    """Draw a figure as PNG, as wide as what is on it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=90, bbox_inches="tight")
+    return buffer.getvalue()
 
 
 def plot_map(tracks: TrackMap) -> Figure:

@@ -1,6 +1,7 @@
 """The models: candidates, their evaluation, the gate, and the one in production."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -10,7 +11,7 @@ from pydantic import Field
 from ml.snapshot import EVALUATED, SEEN, STORED, TRAINED, keep_snapshot
 from orchestration.assets.catalogue import clips, tracks
 from orchestration.failures import explain_failures
-from orchestration.metadata import Materialized, show_figure, show_table
+from orchestration.metadata import Materialized, show_picture, show_table
 from orchestration.partitions import BUCKETS
 from orchestration.queue import PIPELINE_POOL
 from orchestration.resources import Services
@@ -92,6 +93,7 @@ def candidate_model(config: ConvNetConfig, services: Services) -> Materialized:
     from ml.candidacy import keep_candidate
     from ml.collection import Collection
     from ml.development import develop_convnet
+    from ml.evaluation.pictures import render
     from ml.training.hardware import Hardware
     from ml.training.history import plot_history
 
@@ -109,7 +111,7 @@ def candidate_model(config: ConvNetConfig, services: Services) -> Materialized:
             "mlflow": dg.MetadataValue.url(registry.link_run(model.run_id)),
             "epochs": len(history),
             "epoch_by_epoch": show_table(history.rename_axis("epoch").reset_index()),
-            "history": show_figure(plot_history(history)),
+            "history": show_picture(render(plot_history(history))),
         }
     )
 
@@ -146,7 +148,7 @@ def evaluation(services: Services) -> Materialized:
     run_id = load_candidate(services.workspace)["run_id"]
     return dg.MaterializeResult(
         metadata={
-            **_show_evaluation(result),
+            **_show_evaluation(result, services.workspace.picture_folder(result.fingerprint)),
             **({"agreement_with_raters": show_table(pd.DataFrame(agreement))} if agreement else {}),
             "examples_to_listen_to": dg.MetadataValue.url(
                 f"{registry.link_run(run_id)}/artifacts/{LISTENING}"
@@ -156,10 +158,12 @@ def evaluation(services: Services) -> Materialized:
     )
 
 
-def _show_evaluation(result: "Evaluation") -> dict[str, dg.MetadataValue]:
+def _show_evaluation(result: "Evaluation", pictures: Path) -> dict[str, dg.MetadataValue]:
     """Table 1, what surely differs, hubs, categories and the map: all that the gate leaves open."""
-    from ml.evaluation.pictures import plot_categories, plot_map
-    from ml.evaluation.protocols import PROTOCOLS, details_markdown, plot_table, table_markdown
+    from ml.evaluation.protocols import PROTOCOLS, details_markdown, table_markdown
+
+    def show(name: str) -> dg.MetadataValue:
+        return show_picture((pictures / f"{name}.png").read_bytes())
 
     metadata: dict[str, dg.MetadataValue] = {}
     for split, rows in result.rows.items():
@@ -170,10 +174,10 @@ def _show_evaluation(result: "Evaluation") -> dict[str, dg.MetadataValue]:
             metadata[f"table_1_{name}"] = dg.MetadataValue.md(table_markdown(rows, protocol))
             metadata[f"differences_{name}"] = show_table(own)
         metadata[f"further_figures_{split}"] = dg.MetadataValue.md(details_markdown(rows))
-        metadata[f"figure_{split}"] = show_figure(plot_table(rows))
+        metadata[f"figure_{split}"] = show(f"table_1_{split}")
         metadata[f"hubness_{split}"] = show_table(pd.DataFrame(result.hubness[split]))
-        metadata[f"categories_{split}"] = show_figure(plot_categories(result.categories[split]))
-    metadata["map_of_test_tracks"] = show_figure(plot_map(result.track_map))
+        metadata[f"categories_{split}"] = show(f"categories_{split}")
+    metadata["map_of_test_tracks"] = show("map")
     return metadata
 
 

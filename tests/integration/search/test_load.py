@@ -1,8 +1,11 @@
 """Loading buckets of embeddings."""
 
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +14,7 @@ import pytest
 
 from ml.errors import DatabaseError
 from search import index
-from search.database import Database
+from search.database import Database, open_database
 from search.load import BucketLoad, Segments, load_bucket, load_buckets, loaded_fingerprints
 from search.tracks import upsert_tracks
 
@@ -222,6 +225,35 @@ def test_load_killed_before_its_end_leaves_what_was_there(
     assert contents(begun) == before
     assert set(loaded_fingerprints(begun, 1)[bucket].values()) == {"whole"}
     assert load_bucket(begun, 1, bucket, segments, "again") == len(segments)
+
+
+def test_server_killed_among_loads_keeps_whole_buckets_with_their_records(
+    tmp_path: Path, catalogue: "Catalogue"
+) -> None:
+    loads = []
+    for bucket, frame in catalogue.frame.groupby("bucket"):
+        ids = list(frame["track_id"])
+        segments = catalogue.segments(ids)
+        loads.append(BucketLoad(int(str(bucket)), segments, dict.fromkeys(ids, "same")))
+    with open_database(None, tmp_path) as killed:
+        killed.migrate()
+        upsert_tracks(killed, catalogue.frame)
+        index.begin_version(killed, 1, "music-encoder", "run-1")
+        loading = load_buckets(killed, 1, loads)
+        for _ in loads[:-1]:
+            next(loading)
+        pid_file = tmp_path / "postgres" / "data" / "postmaster.pid"
+        os.kill(int(pid_file.read_text().split()[0]), signal.SIGKILL)
+        with pytest.raises(DatabaseError):
+            next(loading)
+        with open_database(None, tmp_path) as recovered:
+            recorded = {
+                track for known in loaded_fingerprints(recovered, 1).values() for track in known
+            }
+            kept = [row[0] for row in contents(recovered)]
+            assert sorted(kept) == sorted(t for t in recorded for _ in catalogue.embeddings[t])
+            assert list(load_buckets(recovered, 1, loads)) == [len(load.segments) for load in loads]
+            assert len(contents(recovered)) == sum(len(load.segments) for load in loads)
 
 
 def test_embeddings_of_no_version_have_nowhere_to_go(database: Database) -> None:

@@ -5,8 +5,9 @@ import base64
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ml.evaluation.pictures import render
 from orchestration.columns import OTHER, describe_columns
-from orchestration.metadata import MAX_ROWS, show_figure, show_table
+from orchestration.metadata import MAX_ROWS, show_picture, show_table
 
 
 def test_table_is_markdown() -> None:
@@ -31,10 +32,10 @@ def test_table_shows_chosen_columns_and_not_too_many_rows() -> None:
     assert len(lines) == 2 + MAX_ROWS
 
 
-def test_figure_is_a_png_inline() -> None:
+def test_picture_is_a_png_inline() -> None:
     figure = Figure()
     figure.subplots().plot([0, 1])
-    shown = str(show_figure(figure).value)
+    shown = str(show_picture(render(figure)).value)
     prefix = "![figure](data:image/png;base64,"
     assert shown.startswith(prefix)
     content = base64.b64decode(shown.removeprefix(prefix).removesuffix(")"))
