@@ -1,11 +1,12 @@
 """Music that is made on the spot, written in every format that a catalogue holds."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
 import soundfile as sf
 
-from ml.audio import Float32
+from ml.audio import SAMPLE_RATE, Float32
 from ml.samples.artists import draw_artists
 from ml.samples.composition import compose
 from ml.samples.mixing import record
@@ -13,6 +14,7 @@ from ml.samples.rows import draw_track
 from ml.samples.songs import draw_song
 
 RATE = 44_100
+MIXED_SECONDS, MIXED_SONGS = 10.2, 24
 _BLOCK_FRAMES = 1 << 14  # libsndfile's Vorbis encoder overflows its stack on minutes at once
 
 
@@ -61,3 +63,33 @@ def write_music(path: Path, music: Float32, rate: int = RATE) -> Path:
         for start in range(0, len(music), _BLOCK_FRAMES):
             file.write(music[start : start + _BLOCK_FRAMES])
     return path
+
+
+def write_mixes(folder: Path, count: int) -> None:
+    """Write short tracks and their manifest, each of two out of a few songs in its own proportion.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets ``tracks.csv`` and what it names.
+    count : int
+        Number of tracks.
+    """
+    songs = [
+        make_music(MIXED_SECONDS, seed, SAMPLE_RATE).mean(axis=1) for seed in range(MIXED_SONGS)
+    ]
+    generator = np.random.default_rng(0)
+    rows = [("track_id", "path", "title", "artist", "genre", "mood")]
+    for number in range(count):
+        first, second = generator.choice(MIXED_SONGS, 2, replace=False)
+        share = generator.uniform()
+        mix = (1 - share) * songs[first] + share * songs[second]
+        path = folder / "music" / f"{number // 1000:03d}" / f"{number:06d}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_music(path, mix, SAMPLE_RATE)
+        loudest = second if share > 0.5 else first
+        labels = (f"genre {loudest % 12}", f"mood {loudest % 5}")
+        name = str(path.relative_to(folder))
+        rows.append((f"track {number}", name, f"Title {number}", f"Artist {number // 10}", *labels))
+    with (folder / "tracks.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)

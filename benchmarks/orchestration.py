@@ -3,7 +3,13 @@
 A pipeline is made on a sample catalogue in a temporary folder. Then, by turns, Dagster and the
 plain process do the whole graph with nothing to do; ten tracks are added before each of them takes
 them up by the model that serves (`extend`), and ten more before each trains a new one (`refresh`).
-Training is kept short, since it is the same for both. Both are started as a user would, imports
+Training is kept short, since it is the same for both. With `--mixed` the catalogue is of short
+tracks that are made quickly, for sizes at which nobody would wait for songs:
+
+    python -m benchmarks.orchestration --tracks 40000 --mixed --cases nothing \
+        --config '{"clips": {"clips_per_track": 2}}'
+
+Both are started as a user would, imports
 included. How long a step waits until its process computes is read from the log of the run; what
 importing takes is measured by `-X importtime`, which makes it slower than it is.
 """
@@ -24,6 +30,7 @@ from typing import Any
 
 from dagster import DagsterEventType, DagsterInstance
 
+from benchmarks.music import write_mixes
 from benchmarks.report import Goal, at_most, print_report
 from ml.environment import Environment
 from ml.samples import SampleSettings, write_samples
@@ -31,7 +38,8 @@ from orchestration.launch import prepare_instance
 from search.database import open_database
 
 NOTHING, EXTENDED, REFRESHED = "nothing to do", "tracks added", "tracks added, new model"
-CASES = {NOTHING: "refresh", EXTENDED: "extend", REFRESHED: "refresh"}
+CASES = {"nothing": NOTHING, "extend": EXTENDED, "refresh": REFRESHED}
+JOBS = {NOTHING: "refresh", EXTENDED: "extend", REFRESHED: "refresh"}
 ADDED = 10
 ON_TOP_GOAL_SECONDS, NOTHING_GOAL_SECONDS = 30, 60
 GATE = "evaluation_map_gate"
@@ -57,14 +65,18 @@ def main() -> None:
     """Time each way in each case; print a row for each step, and for each package imported."""
     arguments = parse_arguments()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        workshop = Workshop(Path(folder).resolve(), arguments.training, arguments.added)
+        workshop = Workshop(Path(folder).resolve(), arguments.config, arguments.added)
         os.environ |= workshop.variables
-        workshop.write_music(arguments.tracks, arguments.seconds)
+        count = arguments.tracks + 4 * arguments.added
+        if arguments.mixed:
+            write_mixes(workshop.manifest.parent, count)
+        else:
+            write_songs(workshop.manifest.parent, count, arguments.seconds)
         workshop.write_manifest(arguments.tracks)
         prepare_instance(Environment())
         with open_database(None, workshop.root):
             workshop.publish()
-            rows, goals = live(workshop, arguments.tracks)
+            rows, goals = live(workshop, arguments.tracks, arguments.cases)
     for module in IMPORTED:
         rows += time_imports(module)
     print_report("orchestration", rows, goals)
@@ -77,7 +89,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--tracks", type=int, default=samples.n_tracks)
     parser.add_argument("--seconds", type=float, help="of each track; 20 to 40 as in the demo")
     parser.add_argument("--added", type=int, default=ADDED, help="tracks, each time")
-    parser.add_argument("--training", type=json.loads, default=SHORT_TRAINING, help="JSON")
+    parser.add_argument("--mixed", action="store_true", help="short tracks, quickly made")
+    parser.add_argument(
+        "--cases",
+        type=lambda names: [CASES[name] for name in names.split(",")],
+        default=list(JOBS),
+        help="of nothing, extend, refresh; comma between",
+    )
+    parser.add_argument("--config", type=json.loads, default={}, help="of assets, JSON")
     parser.add_argument("--folder", help="where the disk has room; the default is for temporaries")
     return parser.parse_args()
 
@@ -87,7 +106,7 @@ class Workshop:
     """A folder with a catalogue that grows and all state of its pipeline."""
 
     folder: Path
-    training: dict[str, Any]
+    config: dict[str, dict[str, Any]]
     added: int
 
     @property
@@ -105,17 +124,11 @@ class Workshop:
         """The environment of its processes."""
         own = {"DATA_DIR": self.root, "CATALOG": self.manifest, "DAGSTER_HOME": ""}
         settings = self.folder / "settings.json"
-        settings.write_text(json.dumps({"ops": {"candidate_model": {"config": self.training}}}))
+        config = {"candidate_model": SHORT_TRAINING, **self.config}
+        ops = {asset: {"config": own} for asset, own in config.items()}
+        settings.write_text(json.dumps({"ops": ops}))
         others = {"DATABASE_URL": "", "MLFLOW_TRACKING_URI": "", "REFRESH_CONFIG": settings}
         return {name: str(value) for name, value in {**own, **others}.items()}
-
-    def write_music(self, tracks: int, seconds: float | None) -> None:
-        """Make the tracks, and those that are to be added: each way adds some in two cases."""
-        demo = SampleSettings()
-        shortest, longest = seconds or demo.min_seconds, seconds or demo.max_seconds
-        count = tracks + 4 * self.added
-        settings = SampleSettings(count, demo.seed, shortest, longest, bad_rows=False)
-        write_samples(self.manifest.parent, settings)
 
     def write_manifest(self, tracks: int) -> None:
         """Let the catalogue have so many."""
@@ -156,6 +169,13 @@ class Workshop:
         return Taken(wall, steps, refused=job == "refresh" and "production_model" not in steps)
 
 
+def write_songs(folder: Path, count: int, seconds: float | None) -> None:
+    """Make the tracks, and those that are to be added: each way adds some in two cases."""
+    demo = SampleSettings()
+    shortest, longest = seconds or demo.min_seconds, seconds or demo.max_seconds
+    write_samples(folder, SampleSettings(count, demo.seed, shortest, longest, bad_rows=False))
+
+
 def run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
     """Run a command of ours to its end."""
     return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
@@ -187,17 +207,19 @@ def read_steps(home: Path) -> tuple[dict[str, float], dict[str, float], set[str]
     return within, {step: begun[step] - asked[step] for step in begun}, failed
 
 
-def live(workshop: Workshop, tracks: int) -> tuple[list[dict[str, Any]], list[Goal]]:
+def live(
+    workshop: Workshop, tracks: int, cases: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[Goal]]:
     """Go through the cases by turns; their rows and what is aimed at."""
     rows: list[dict[str, Any]] = []
     goals: list[Goal] = []
-    for case, job in CASES.items():
+    for case in cases:
         taken: list[Taken] = []
         for way in (workshop.time_dagster, workshop.time_plainly):
             if case != NOTHING:
                 tracks += workshop.added
                 workshop.write_manifest(tracks)
-            taken.append(way(job))
+            taken.append(way(JOBS[case]))
         by_dagster, plainly = taken
         rows += tabulate(case, by_dagster, plainly)
         if case == NOTHING:

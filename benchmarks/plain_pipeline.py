@@ -20,6 +20,7 @@ from ml.promotion import judge_candidate, promote_candidate
 from ml.registry import Registry
 from ml.splits import N_BUCKETS, split_tracks
 from ml.workspace import Workspace
+from orchestration.assets.clip_config import ClipsConfig, configure_clips
 from orchestration.assets.modelling import ConvNetConfig, configure_training
 from search.database import Database, open_database
 from search.publication import activate_production, index_production, publish_windows
@@ -62,8 +63,9 @@ class Pipeline:
         self.workspace.save_table("tracks", split_tracks(self.workspace.load_table("catalog")))
 
     def clips(self) -> None:
-        """Decode what is new."""
-        extract_clips(self.workspace.load_table("tracks"), self.workspace.store, BUCKETS)
+        """Decode what is new; `REFRESH_CONFIG` says how."""
+        settings = configure_clips(ClipsConfig())
+        extract_clips(self.workspace.load_table("tracks"), self.workspace.store, BUCKETS, settings)
 
     def baseline_model(self) -> None:
         """Fit the baseline, or find it."""
