@@ -107,7 +107,8 @@ def plot_categories(rows: Sequence[CategoryRow]) -> Figure:
         _draw_categories(panel, found)
         panel.set_title(annotation)
     axes[0].set_ylabel("average precision")
-    axes[0].legend(frameon=False, fontsize=8)
+    named = axes[0].get_legend_handles_labels()
+    figure.legend(*named, loc="outside upper right", ncols=8, frameon=False, fontsize=8)
     return figure
 
 

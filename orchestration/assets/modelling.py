@@ -165,7 +165,10 @@ def _show_evaluation(result: "Evaluation", pictures: Path) -> dict[str, dg.Metad
     def show(name: str) -> dg.MetadataValue:
         return show_picture((pictures / f"{name}.png").read_bytes())
 
-    metadata: dict[str, dg.MetadataValue] = {}
+    metadata = {"map_of_test_tracks": show("map")}  # pictures first: a click away on the page
+    for split in result.rows:
+        metadata[f"figure_{split}"] = show(f"table_1_{split}")
+        metadata[f"categories_{split}"] = show(f"categories_{split}")
     for split, rows in result.rows.items():
         differences = pd.DataFrame(result.differences[split])
         for protocol in PROTOCOLS:  # an entry each: beyond 1,000 characters the page hides it
@@ -174,10 +177,7 @@ def _show_evaluation(result: "Evaluation", pictures: Path) -> dict[str, dg.Metad
             metadata[f"table_1_{name}"] = dg.MetadataValue.md(table_markdown(rows, protocol))
             metadata[f"differences_{name}"] = show_table(own)
         metadata[f"further_figures_{split}"] = dg.MetadataValue.md(details_markdown(rows))
-        metadata[f"figure_{split}"] = show(f"table_1_{split}")
         metadata[f"hubness_{split}"] = show_table(pd.DataFrame(result.hubness[split]))
-        metadata[f"categories_{split}"] = show(f"categories_{split}")
-    metadata["map_of_test_tracks"] = show("map")
     return metadata
 
 
