@@ -79,7 +79,7 @@ def write_mixes(folder: Path, count: int) -> None:
         make_music(MIXED_SECONDS, seed, SAMPLE_RATE).mean(axis=1) for seed in range(MIXED_SONGS)
     ]
     generator = np.random.default_rng(0)
-    rows = [("track_id", "path", "title", "artist", "genre", "mood")]
+    rows = [("track_id", "path", "title", "artist", "album", "genre", "mood")]
     for number in range(count):
         first, second = generator.choice(MIXED_SONGS, 2, replace=False)
         share = generator.uniform()
@@ -90,6 +90,7 @@ def write_mixes(folder: Path, count: int) -> None:
         loudest = second if share > 0.5 else first
         labels = (f"genre {loudest % 12}", f"mood {loudest % 5}")
         name = str(path.relative_to(folder))
-        rows.append((f"track {number}", name, f"Title {number}", f"Artist {number // 10}", *labels))
+        title, artist, album = f"Title {number}", f"Artist {number // 10}", ""
+        rows.append((f"track {number}", name, title, artist, album, *labels))
     with (folder / "tracks.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -20,6 +21,9 @@ from search.switching import retire_version
 from search.tracks import upsert_tracks
 from search.verification import check_recall, mark_verified, measure_recall, verified_recall
 from tests.integration.search.conftest import Catalogue
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import CopyDatabase
 
 
 def test_recall_is_measured_on_the_index(database: Database, catalogue: Catalogue) -> None:
@@ -73,6 +77,21 @@ def test_rows_are_shuffled_before_the_first_index(database: Database, catalogue:
     assert rows == sum(map(len, catalogue.embeddings.values()))
     assert siblings < rows / 10  # in the order of loading, all but one of each track
     assert [name for (name,) in indexes] == ["embeddings_v1_hnsw", "embeddings_v1_pkey"]
+
+
+@pytest.mark.parametrize("links", [24, 48])
+def test_graph_is_built_in_memory(
+    copy_database: "CopyDatabase", large_database: Database, links: int
+) -> None:
+    name = str(conninfo_to_dict(large_database.url)["dbname"])
+    with copy_database(name) as database, database.connect() as connection:
+        connection.execute("DROP INDEX embeddings_v1_hnsw")
+        connection.execute("SET maintenance_work_mem = '1MB'")  # what it has without asking
+        connection.execute("SELECT set_config('soundalike.hnsw_m', %s, false)", (str(links),))
+        notices: list[str] = []
+        connection.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
+        connection.execute("SELECT index_model(1)")
+        assert notices == [], "the server says so when the graph no longer fits"
 
 
 def test_index_is_built_as_the_settings_say(database: Database, catalogue: Catalogue) -> None:
