@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,7 @@ def evaluate_candidates(workspace: Workspace, registry: Registry) -> Evaluation:
     fingerprint = fingerprint_comparison(fingerprints, judged, SETTINGS)
     known = _find_evaluation(workspace, fingerprint, candidate["version"], production)
     if known:
+        _draw(known, workspace)
         return known
     with open_encoders(registry, baseline, candidate, production) as encoders:
         contests = {
@@ -138,10 +140,10 @@ def evaluate_candidates(workspace: Workspace, registry: Registry) -> Evaluation:
     with tempfile.TemporaryDirectory() as folder:
         write_examples(test, heard, Path(folder))
         registry.open_run(candidate["run_id"]).log_folder(Path(folder), LISTENING)
+    shutil.rmtree(workspace.picture_folder(fingerprint).parent, ignore_errors=True)
     _draw(result, workspace)
     _record(result, workspace, registry, candidate["run_id"])
     workspace.save_record("evaluation", asdict(result))
-    _remove_others(workspace.picture_folder(fingerprint))
     return result
 
 
@@ -231,27 +233,20 @@ def _find_evaluation(
     same_candidate = record["candidate"] == candidate
     if record["fingerprint"] != fingerprint or not (same_candidate and same_production):
         return None
-    if not workspace.picture_folder(fingerprint).exists():  # of before they were kept
-        return None
     return Evaluation(**record | {"reused": True})
 
 
 def _draw(result: Evaluation, workspace: Workspace) -> None:
-    """Keep the pictures, for MLflow and for whoever shows the evaluation again."""
-    figures = {"map": plot_map(result.track_map)}
+    """Keep the pictures that are missing, for MLflow and for whoever shows the evaluation again."""
+    figures = {"map": partial(plot_map, result.track_map)}
     for split, rows in result.rows.items():
-        figures[f"table_1_{split}"] = plot_table(rows)
-        figures[f"categories_{split}"] = plot_categories(result.categories[split])
-    for name, figure in figures.items():
-        with replace_file(workspace.picture_folder(result.fingerprint) / f"{name}.png") as file:
-            file.write(render(figure))
-
-
-def _remove_others(folder: Path) -> None:
-    """Remove the pictures of earlier evaluations."""
-    for other in folder.parent.iterdir():
-        if other != folder:
-            shutil.rmtree(other)
+        figures[f"table_1_{split}"] = partial(plot_table, rows)
+        figures[f"categories_{split}"] = partial(plot_categories, result.categories[split])
+    for name, plot in figures.items():
+        path = workspace.picture_folder(result.fingerprint) / f"{name}.png"
+        if not path.exists():
+            with replace_file(path) as file:
+                file.write(render(plot()))
 
 
 def _record(result: Evaluation, workspace: Workspace, registry: Registry, run_id: str) -> None:
