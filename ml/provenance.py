@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-PACKAGES = ("torch", "torchaudio", "torchvision", "lightning", "numpy", "scipy", "librosa")
+PACKAGES = ("torch", "torchvision", "lightning", "numpy", "scipy", "librosa")
 
 
 def describe_environment() -> dict[str, str]:

@@ -1,26 +1,26 @@
 """What is drawn of a track, and how loud it is."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from numpy.lib.stride_tricks import sliding_window_view
-from torchaudio.functional import highpass_biquad, treble_biquad
+from scipy.signal import sosfilt
 
-from ml.audio import INT16_SCALE, SAMPLE_RATE, Int16, to_float
+from ml.audio import INT16_SCALE, SAMPLE_RATE, Int16
 
 PEAKS_PER_SECOND = 10
 SAMPLES_PER_PEAK = SAMPLE_RATE // PEAKS_PER_SECOND
 EXCERPT_TENTHS = 100
 
 # ITU-R BS.1770-4, annex 1: K-weighting, blocks of 0.4 s that overlap by three quarters, two gates.
-SHELF = (4.0, 1500.0, 1 / math.sqrt(2))
-HIGH_PASS = (38.0, 0.5)
+SHELF_DB, SHELF_HZ, SHELF_Q = 4.0, 1500.0, 1 / math.sqrt(2)
+HIGH_PASS_HZ, HIGH_PASS_Q = 38.0, 0.5
 CALIBRATION_DB = -0.691
 TENTHS_PER_BLOCK = 4
 ABSOLUTE_GATE_LUFS, RELATIVE_GATE_DB = -70.0, -10.0
-HEADROOM = 2.0
+_SAMPLES_AT_A_TIME = 60 * SAMPLE_RATE
 
 QUIETEST_LUFS, STEPS_PER_DB = -60.0, 4
 
@@ -87,15 +87,48 @@ def measure_energies(samples: Int16) -> Energies:
         1 is a loudness of 0 LUFS.
     """
     whole = len(samples) // SAMPLES_PER_PEAK * SAMPLES_PER_PEAK
-    if not whole:
-        return np.empty(0)
-    # The library's filters clip at full scale, which the weighting's +4 dB would go beyond.
-    softened = torch.from_numpy(to_float(samples[:whole]) / HEADROOM)
-    shelved = treble_biquad(softened, SAMPLE_RATE, *SHELF)
-    weighted = highpass_biquad(shelved, SAMPLE_RATE, *HIGH_PASS).numpy()
-    squares = np.square(weighted, dtype=np.float64).reshape(-1, SAMPLES_PER_PEAK).mean(axis=1)
-    energies: Energies = squares * HEADROOM**2 * 10 ** (CALIBRATION_DB / 10)
-    return energies
+    filters = _weight_frequencies()
+    state, energies = np.zeros((len(filters), 2)), np.empty(whole // SAMPLES_PER_PEAK)
+    for start in range(0, whole, _SAMPLES_AT_A_TIME):
+        part = samples[start : min(start + _SAMPLES_AT_A_TIME, whole)] / INT16_SCALE
+        weighted, state = sosfilt(filters, part, zi=state)
+        tenths = np.square(weighted).reshape(-1, SAMPLES_PER_PEAK).mean(axis=1)
+        first = start // SAMPLES_PER_PEAK
+        energies[first : first + len(tenths)] = tenths
+    return energies * 10 ** (CALIBRATION_DB / 10)
+
+
+@lru_cache(maxsize=1)
+def _weight_frequencies() -> Energies:
+    """Design the K-weighting for 16 kHz: a shelf and a high pass, as second-order sections.
+
+    R. Bristow-Johnson, "Cookbook formulae for audio equalizer biquad filter coefficients".
+    """
+    root = 10 ** (SHELF_DB / 80)  # of the amplitude at the centre of the shelf
+    amplitude = root**2
+    more, less = amplitude + 1, amplitude - 1
+    cosine, slope = _turn(SHELF_HZ, SHELF_Q)
+    slope *= 2 * root
+    shelf = [
+        amplitude * (more + less * cosine + slope),
+        -2 * amplitude * (less + more * cosine),
+        amplitude * (more + less * cosine - slope),
+        more - less * cosine + slope,
+        2 * (less - more * cosine),
+        more - less * cosine - slope,
+    ]
+    cosine, slope = _turn(HIGH_PASS_HZ, HIGH_PASS_Q)
+    half = (1 + cosine) / 2
+    high_pass = [half, -2 * half, half, 1 + slope, -2 * cosine, 1 - slope]
+    sections = np.array([shelf, high_pass])
+    normalized: Energies = sections / sections[:, 3:4]
+    return normalized
+
+
+def _turn(frequency: float, quality: float) -> tuple[float, float]:
+    """Give the cosine of the angle that a frequency turns in a sample, and its sine over 2 Q."""
+    angle = 2 * math.pi * frequency / SAMPLE_RATE
+    return math.cos(angle), math.sin(angle) / (2 * quality)
 
 
 def integrate_loudness(energies: Energies) -> float | None:
