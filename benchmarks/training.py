@@ -33,7 +33,7 @@ from ml.effects.magnitudes import mel_of_effects
 from ml.spectrogram import SpectrogramSettings, mel_spectrogram
 from ml.splits import hash_track
 from ml.training.allocator import keep_memory
-from ml.training.cores import count_cores, count_threads, limit_threads
+from ml.training.cores import count_cores, limit_threads
 from ml.training.minibatches import MinibatchSettings
 from ml.training.rendering import Domain, Draw, Minibatch, render
 from ml.training.settings import TrainingSettings
@@ -196,13 +196,12 @@ def time_loop(
 ) -> Row:
     """Time steps with loaders beside them, and the same steps on a minibatch in memory.
 
-    Both have all cores: the loop shares them between loaders and network, the network alone
-    computes in as many threads.
+    Both have all cores; in the loop, loaders have what the network leaves of them.
     """
     module = make_module(collection, domain, variant, WARM_STEPS + count).to(device)
     optimizer = torch.optim.Adam(module.parameters())
     waits, steps = [], []
-    with limit_threads(count_threads(count_cores())):
+    with limit_threads(count_cores()):
         batches = iter(module.train_dataloader())
         for _ in range(WARM_STEPS + count):
             started = time.perf_counter()
@@ -211,7 +210,6 @@ def time_loop(
             learn(module, batch, optimizer)
             steps.append(time.perf_counter() - started)
             waits.append(waited - started)
-    with limit_threads(count_cores()):
         alone = median(time_rounds(lambda: learn(module, batch, optimizer), count))
     step = median(steps[WARM_STEPS:])
     return {

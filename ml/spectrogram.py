@@ -11,6 +11,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from ml.mel_frames import SparseFilters, sum_bands
+from ml.routes import compiled
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,11 @@ def mel_filters(settings: SpectrogramSettings, ratio: float = 1.0) -> Tensor:
     return filters.float()
 
 
+@lru_cache(maxsize=8)
+def _sparse_filters(settings: SpectrogramSettings) -> SparseFilters:
+    return SparseFilters.from_dense(mel_filters(settings)[None])
+
+
 class MelSpectrogram(nn.Module):
     """Mel spectrogram of a batch, before the logarithm; see `mel_spectrogram`.
 
@@ -135,6 +144,8 @@ class MelSpectrogram(nn.Module):
                 f"waveform must be (batch, samples) with more than {n_fft // 2} samples, "
                 f"not {tuple(waveform.shape)}"
             )
+        if compiled(waveform):
+            return self._sum_frames(waveform.float())
         # The range of powers is too wide for half precision.
         with torch.autocast(waveform.device.type, enabled=False):
             spectrum = torch.stft(
@@ -143,6 +154,14 @@ class MelSpectrogram(nn.Module):
             if self.settings.power == 1:
                 return self.filters @ spectrum.abs()
             return self.filters @ (spectrum.real.square() + spectrum.imag.square())
+
+    def _sum_frames(self, waveform: Tensor) -> Tensor:
+        """Do the same by compiled kernels, on a CPU."""
+        hop, side = self.settings.hop, self.settings.n_fft // 2
+        around = functional.pad(waveform[:, None], (side, side), mode="reflect")[:, 0]
+        first = hop * torch.arange(1 + waveform.shape[1] // hop).expand(len(waveform), -1)
+        filters = _sparse_filters(self.settings)
+        return sum_bands(around, first, self.window, filters, power=self.settings.power)
 
 
 def mel_spectrogram(waveform: Tensor, settings: SpectrogramSettings | None = None) -> Tensor:

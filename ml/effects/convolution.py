@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from ml.effects.routes import compiled
+from ml.routes import compiled
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]

@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ml.effects.routes import compiled
+from ml.routes import compiled
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]

@@ -19,6 +19,8 @@ from torch import Tensor
 
 from ml.effects.noise import truncated_normal
 from ml.effects.parameters import EffectParameters
+from ml.mel_frames import SparseFilters, sum_bands
+from ml.routes import compiled
 from ml.spectrogram import SpectrogramSettings, band_edges, mel_filters
 
 STEPS_PER_SEMITONE = 8  # 12.5 cents, a quarter of the narrowest band's width
@@ -79,8 +81,7 @@ def _transform(
     waveform: Tensor, p: EffectParameters, samples: int, settings: SpectrogramSettings
 ) -> Tensor:
     device = waveform.device
-    frames = _magnitudes(waveform, p, samples, settings).pow_(settings.power)
-    mel = _moved_filters(p.semitones, settings, device) @ frames.transpose(1, 2)
+    mel = _moved_bands(waveform, p, samples, settings)
     energy = mel.pow_(2 / settings.power) * _shape_spectrum(p, settings).to(device)[:, :, None]
     energy = energy @ _echoes(p, energy.shape[2], settings).to(device)
     energy += _noise(waveform, p, energy.shape[2], settings)
@@ -88,21 +89,33 @@ def _transform(
     return energy.pow_(settings.power / 2)
 
 
-def _magnitudes(
+def _moved_bands(
     waveform: Tensor, p: EffectParameters, samples: int, settings: SpectrogramSettings
 ) -> Tensor:
-    """Frames where the stretched clip has its own, after those that may echo: (B, frames, bins)."""
+    """Bands of shifted pitch, in frames where the stretched clip has its own: (B, bands, frames).
+
+    Before the clip's own frames come those that may echo.
+    """
     length, device = waveform.shape[1], waveform.device
     place = torch.arange(-ECHO_FRAMES, 1 + samples // settings.hop) * settings.hop - samples / 2
     centre = length / 2 + p.shift[:, None] * settings.sample_rate + p.rate[:, None] * place
-    first = (centre - settings.n_fft / 2).round().long().to(device) % length
-    # Every possible frame is a view of the clip followed by its own beginning; some are copied.
+    first = (centre - settings.n_fft / 2).round().long() % length
+    # Every possible frame is a stretch of the clip followed by its own beginning.
     around = torch.cat([waveform, waveform[:, : settings.n_fft]], 1).float()
-    clip = torch.arange(len(waveform), device=device)[:, None]
-    pieces = around.unfold(1, settings.n_fft, 1)[clip, first]
     window = torch.hann_window(settings.n_fft, device=device)
-    magnitudes: Tensor = torch.fft.rfft(pieces.mul_(window)).abs()
-    return magnitudes
+    steps = (p.semitones * STEPS_PER_SEMITONE).round().long()
+    # Half an octave serves nearly always; a bank that grows with every draw would be made often.
+    half_octave = 6 * STEPS_PER_SEMITONE
+    largest = half_octave * max(1, math.ceil(int(steps.abs().max()) / half_octave))
+    bank = steps + largest
+    if compiled(around):
+        filters = _sparse_filter_bank(settings, largest)
+        return sum_bands(around, first, window, filters, bank, power=settings.power)
+    clip = torch.arange(len(waveform), device=device)[:, None]
+    pieces = around.unfold(1, settings.n_fft, 1)[clip, first.to(device)]
+    frames = torch.fft.rfft(pieces.mul_(window)).abs().pow_(settings.power)
+    bands: Tensor = _filter_bank(settings, largest, device)[bank.to(device)] @ frames.mT
+    return bands
 
 
 @lru_cache(maxsize=4)
@@ -113,14 +126,9 @@ def _filter_bank(settings: SpectrogramSettings, largest: int, device: torch.devi
     return torch.stack([mel_filters(settings, ratio) for ratio in ratios]).to(device)
 
 
-def _moved_filters(
-    semitones: Tensor, settings: SpectrogramSettings, device: torch.device
-) -> Tensor:
-    steps = (semitones * STEPS_PER_SEMITONE).round().long()
-    # Half an octave serves nearly always; a bank that grows with every draw would be made often.
-    half_octave = 6 * STEPS_PER_SEMITONE
-    largest = half_octave * max(1, math.ceil(int(steps.abs().max()) / half_octave))
-    return _filter_bank(settings, largest, device)[(steps + largest).to(device)]
+@lru_cache(maxsize=4)
+def _sparse_filter_bank(settings: SpectrogramSettings, largest: int) -> SparseFilters:
+    return SparseFilters.from_dense(_filter_bank(settings, largest, torch.device("cpu")))
 
 
 def _shape_spectrum(p: EffectParameters, settings: SpectrogramSettings) -> Tensor:

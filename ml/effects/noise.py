@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ml.effects.routes import compiled
+from ml.routes import compiled
 
 _LOW_31_BITS = 0x7FFFFFFF
 _ROOT_OF_HALF = np.int32(0x3F3504F3)  # as the bits of a float32

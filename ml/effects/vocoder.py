@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ml.effects.interpolation import LEAD, interpolate, span
 from ml.effects.phase_locking import INAUDIBLE, lock_frames
-from ml.effects.routes import compiled
+from ml.routes import compiled
 
 N_FFT = 2048  # samples
 HOP = N_FFT // 4  # samples; Hann windows, applied twice, then add up to a constant

@@ -18,7 +18,7 @@ from ml.training.allocator import keep_memory
 from ml.training.batch_norm import synchronize_batch_norm
 from ml.training.checkpointing import CheckpointFiles, Checkpoints
 from ml.training.checkpoints import FILE
-from ml.training.cores import count_threads, limit_threads
+from ml.training.cores import limit_threads
 from ml.training.history import Report
 from ml.training.precision import Precision
 from ml.training.seats import Seat
@@ -94,7 +94,7 @@ def fit(job: Job, seat: Seat, report: Report | None = None) -> Validation:
     callbacks: list[Callback] = [validation]
     if job.folder:
         callbacks.append(Checkpoints(job.folder, job.key, job.precision))
-    with limit_threads(count_threads(seat.cores)), _quiet_lightning(), _fork_generators(seat):
+    with limit_threads(seat.cores), _quiet_lightning(), _fork_generators(seat):
         trainer = lightning.Trainer(
             accelerator=seat.hardware.accelerator,
             devices=seat.hardware.devices,

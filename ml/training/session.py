@@ -22,7 +22,7 @@ from ml.progress import track_progress
 from ml.spectrogram import compress
 from ml.timbre import fit_timbre
 from ml.training.checkpoints import find_checkpoint
-from ml.training.cores import count_cores, count_threads, limit_threads
+from ml.training.cores import count_cores, limit_threads
 from ml.training.feasibility import require_shares, require_triplets
 from ml.training.fitting import Job, fit
 from ml.training.followers import run_followers
@@ -142,5 +142,5 @@ def _choose_precision(
     module = TripletModule(training, settings)  # to be thrown away, with its statistics
     batch = module.make_minibatches(0)[0]
     rows = torch.arange(min(PROBE_CLIPS, len(batch.source)))
-    with limit_threads(count_threads(count_cores() // hardware.devices)):
+    with limit_threads(count_cores() // hardware.devices):
         return measure_precision(lambda: module.embed(batch, rows))

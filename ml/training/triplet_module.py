@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from ml.collection import Collection
 from ml.convnet import ConvNet, seed_weights
 from ml.errors import TrainingError
-from ml.training.cores import count_loaders
+from ml.training.cores import give_way
 from ml.training.gathering import gather_rows, own_rows
 from ml.training.minibatches import Draws, Minibatches
 from ml.training.rendering import Draw, Minibatch, render
@@ -80,14 +80,18 @@ class TripletModule(lightning.LightningModule):
 
     def train_dataloader(self) -> DataLoader[Draw | Minibatch]:
         """Load the minibatches of the current epoch, made by processes beside this one."""
-        minibatches = self.make_minibatches(self.current_epoch)
+        minibatches, on_gpu = (
+            self.make_minibatches(self.current_epoch),
+            self._seat.hardware.uses_gpu,
+        )
         # Forked, since another start method would import torch anew in every epoch.
         return DataLoader(
-            Draws(minibatches) if self._seat.hardware.uses_gpu else minibatches,
+            Draws(minibatches) if on_gpu else minibatches,
             batch_size=None,
-            num_workers=count_loaders(self._seat.cores),
+            num_workers=self._seat.cores,
             multiprocessing_context="fork",
-            pin_memory=self._seat.hardware.uses_gpu,
+            worker_init_fn=None if on_gpu else give_way,
+            pin_memory=on_gpu,
         )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

@@ -17,7 +17,6 @@ from ml.embedding import embed_clips
 from ml.encoders import ConvNetEncoder
 from ml.evaluation.protocols import EvaluationSettings, evaluate
 from ml.progress import track_progress
-from ml.training.cores import count_cores, limit_threads
 from ml.training.history import (
     MONITOR,
     Metrics,
@@ -111,8 +110,7 @@ class Validation(Callback):
         seconds = time.monotonic() - self._epoch_started
         sums = {name: float(value) for name, value in module.sums.items()}
         metrics = summarise(sums, int(trainer.num_training_batches), seconds)
-        with limit_threads(count_cores()):
-            metrics |= validate(module.network, self._validation)
+        metrics |= validate(module.network, self._validation)
         metrics["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         return metrics
 

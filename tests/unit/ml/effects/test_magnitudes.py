@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from ml.effects import magnitudes
 from ml.effects.chain import (
     EffectParameters,
     EffectSettings,
@@ -52,6 +53,13 @@ def middle(waveform: Tensor) -> Tensor:
 def inner(mel: Tensor) -> Tensor:
     """Leave out the frames that see what lies beyond the clip."""
     return mel[:, :, 1:-1]
+
+
+def test_compiled_effects_are_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    waveform, drawn = noise(16), draw_parameters(ALL, 16, torch.Generator().manual_seed(4))
+    found = mel_of_effects(waveform, drawn, SAMPLES)
+    monkeypatch.setattr(magnitudes, "compiled", lambda _: False)
+    torch.testing.assert_close(found, mel_of_effects(waveform, drawn, SAMPLES), rtol=1e-4, atol=0)
 
 
 def test_identity_is_the_mel_spectrogram_of_the_clip() -> None:

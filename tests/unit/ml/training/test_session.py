@@ -17,7 +17,6 @@ from ml.audio_store import AudioStore
 from ml.collection import Collection
 from ml.encoders import ConvNetEncoder
 from ml.errors import TrainingError
-from ml.training.cores import limit_threads
 from ml.training.history import MONITOR, is_over, plot_history, summarise
 from ml.training.session import train_convnet
 from ml.training.settings import TrainingSettings, configure
@@ -298,16 +297,6 @@ def test_training_stops_with_its_best_once_every_triplet_is_satisfied(
     done, first = [], 1
     with pytest.raises(TrainingError, match="nothing was learned"):
         train(collection, settings)
-
-
-def test_threads_are_limited_within_the_block_only() -> None:
-    before = torch.get_num_threads()
-    with (
-        pytest.raises(ValueError, match=f"inside: {before + 1} threads"),
-        limit_threads(before + 1),
-    ):
-        raise ValueError(f"inside: {torch.get_num_threads()} threads")
-    assert torch.get_num_threads() == before
 
 
 def test_history_is_drawn_term_by_term(run: tuple[Any, list[dict[str, float]]]) -> None:
