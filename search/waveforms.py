@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ from search.queries import query
 
 logger = logging.getLogger(__name__)
 
-
+TRACKS_PER_COMMIT = 50
 TENTH_MS = 1000 // PEAKS_PER_SECOND
 
 
@@ -102,24 +103,30 @@ def load_waveforms(database: Database, store: AudioStore, tracks: pd.DataFrame) 
     facts = list(zip(tracks["track_id"], tracks["content"], tracks["path"], strict=True))
     moved = [(i, p) for i, c, p in facts if i in known and known[i][0] == c and known[i][1] != p]
     stale = [track_id for track_id, content, _ in facts if known.get(track_id, ("",))[0] != content]
+    left = tracks[tracks["track_id"].isin(stale)]
+    waveforms = (_measure(store, row) for row in left.itertuples())
+    measured = track_progress(waveforms, len(left), "waveforms computed", logger)
     with database.transaction() as connection:
         for track_id, path in moved:
             connection.execute(query("move_waveform"), {"track_id": track_id, "path": path})
-    left = tracks[tracks["track_id"].isin(stale)]
-    for row in track_progress(left.itertuples(), len(left), "waveforms computed", logger):
-        samples = store.read(str(row.digest), 0, int(str(row.samples)))
-        energies = measure_energies(samples)
-        values = {
-            "track_id": row.track_id,
-            "content": row.content,
-            "path": row.path,
-            "loudness_lufs": integrate_loudness(energies),
-            "peaks": find_peaks(samples).tobytes(),
-            "energies": pack_energies(energies),
-        }
-        with database.transaction() as connection:
+        for number, values in enumerate(measured):
+            if number % TRACKS_PER_COMMIT == 0:
+                connection.commit()  # what is done is kept, whatever comes
             connection.execute(query("upsert_waveform"), values)
     return len(left)
+
+
+def _measure(store: AudioStore, row: Any) -> dict[str, object]:  # noqa: ANN401  (a row of pandas)
+    samples = store.read(row.digest, 0, row.samples)
+    energies = measure_energies(samples)
+    return {
+        "track_id": row.track_id,
+        "content": row.content,
+        "path": row.path,
+        "loudness_lufs": integrate_loudness(energies),
+        "peaks": find_peaks(samples).tobytes(),
+        "energies": pack_energies(energies),
+    }
 
 
 def find_loudness(database: Database, track_id: str, start_ms: int, end_ms: int) -> float | None:
