@@ -24,6 +24,7 @@ import pandas as pd
 import torch
 
 from benchmarks.report import at_most, print_report
+from ml.allocator import keep_memory
 from ml.audio import SAMPLE_RATE, Int16
 from ml.audio_store import CLIP_SAMPLES, AudioStore
 from ml.collection import Collection
@@ -32,7 +33,6 @@ from ml.effects.chain import apply_effects
 from ml.effects.magnitudes import mel_of_effects
 from ml.spectrogram import SpectrogramSettings, mel_spectrogram
 from ml.splits import hash_track
-from ml.training.allocator import keep_memory
 from ml.training.cores import count_cores, limit_threads
 from ml.training.minibatches import MinibatchSettings
 from ml.training.rendering import Domain, Draw, Minibatch, render

@@ -62,8 +62,9 @@ class ConvNet(nn.Module):
         super().__init__()
         self.settings = settings
         self.front_end = FrontEnd(settings.spectrogram)
+        self.trunk = _build_trunk(settings)
         # Channels last: on a CPU the convolutions and their gradients take about half the time.
-        self.trunk = _build_trunk(settings).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.timbre = (
             Timbre(settings.spectrogram.n_mels, settings.timbre) if settings.timbre else None
         )

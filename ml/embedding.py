@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from ml.allocator import keep_memory
 from ml.audio import Float32, to_float
 from ml.audio_store import CLIP_SAMPLES, AudioStore
 from ml.convnet import EMBEDDING_DIM
@@ -90,6 +91,7 @@ def embed_clips(
     numpy.ndarray [shape=(len(clips), 128)]
         float32 of norm 1.
     """
+    keep_memory()
     embeddings = np.empty((len(clips), EMBEDDING_DIM), np.float32)
     batches = -(-len(clips) // BATCH_CLIPS)
     done = 0

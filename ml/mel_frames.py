@@ -17,7 +17,7 @@ Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
 Int64 = NDArray[np.int64]
 
-_FRAMES_IN_CACHE = 128
+_FRAMES_IN_CACHE = 64
 
 
 @dataclass(frozen=True)

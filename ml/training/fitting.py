@@ -13,8 +13,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from ml.allocator import keep_memory
 from ml.collection import Collection
-from ml.training.allocator import keep_memory
 from ml.training.batch_norm import synchronize_batch_norm
 from ml.training.checkpointing import CheckpointFiles, Checkpoints
 from ml.training.checkpoints import FILE

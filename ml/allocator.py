@@ -1,7 +1,7 @@
-"""How glibc's allocator treats the memory of minibatches.
+"""How glibc's allocator treats the memory of batches.
 
-Left alone it gives each large block back to the system as soon as it is free, and the next step
-asks for it again, page by page: up to half of a step's time on a CPU.
+Left alone it gives each large block back to the system as soon as it is free, and the next batch
+asks for it again, page by page: up to half of a batch's time on a CPU.
 """
 
 import ctypes

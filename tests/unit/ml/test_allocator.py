@@ -8,8 +8,8 @@ from typing import NoReturn
 
 import pytest
 
+from ml.allocator import OPTIONS
 from ml.collection import Collection
-from ml.training.allocator import OPTIONS
 from ml.training.fitting import Job, fit
 from ml.training.hardware import Hardware
 from ml.training.seats import Seat
@@ -17,7 +17,7 @@ from ml.training.settings import TrainingSettings
 
 MEASURE = """
 import ctypes, sys
-from ml.training.allocator import keep_memory
+from ml.allocator import keep_memory
 
 class Info(ctypes.Structure):
     names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
