@@ -89,15 +89,17 @@ def sum_bands(
     banks = np.zeros(batch, np.int64) if bank is None else bank.numpy()
     samples, starts, shape = sound.contiguous().numpy(), first.numpy().ravel(), window.numpy()
     output = np.empty((batch * frames, bands), np.float32)
+    # Written again and again: memory that is asked for anew comes page by page from the system.
     pieces = torch.empty(_FRAMES_IN_CACHE, size)
+    spectra = torch.empty(_FRAMES_IN_CACHE, size // 2 + 1, dtype=torch.complex64)
     for begin in range(0, len(starts), _FRAMES_IN_CACHE):
         part = starts[begin : begin + _FRAMES_IN_CACHE]
         example = np.arange(begin, begin + len(part)) // frames
-        block = pieces[: len(part)]
+        block, spectrum = pieces[: len(part)], spectra[: len(part)]
         _cut(samples, example, part, shape, block.numpy())
-        spectra = torch.fft.rfft(block).numpy()
+        torch.fft.rfft(block, out=spectrum)
         _sum(
-            spectra,
+            spectrum.numpy(),
             banks[example],
             filters.weights,
             filters.begin,

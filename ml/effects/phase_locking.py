@@ -19,7 +19,7 @@ Int64 = NDArray[np.int64]
 INAUDIBLE = np.float32(1e-12)
 _TINY = np.float32(1e-37)  # keeps a reciprocal finite, and changes no other number
 _ONE = np.float32(1)
-_FRAMES_IN_CACHE = 128  # of all examples together
+_FRAMES_IN_CACHE = 64
 
 
 def lock_frames(
@@ -49,14 +49,17 @@ def lock_frames(
     sound, shape = waveform.contiguous().numpy(), window.numpy()
     output = np.zeros((batch, (frames - 1) * hop + size), np.float32)
     block = min(frames, max(1, _FRAMES_IN_CACHE // batch))
+    # Written again and again: memory that is asked for anew comes page by page from the system.
     pieces = torch.empty(2, block, batch, size)
+    spectra = torch.empty(2, block, batch, size // 2 + 1, dtype=torch.complex64)
     previous: Complex64 | None = None
     for start in range(0, frames, block):
         part = first[start : start + block].numpy()
         if len(part) < block:
             pieces = torch.empty(2, len(part), batch, size)
+            spectra = torch.empty(2, len(part), batch, size // 2 + 1, dtype=torch.complex64)
         _cut(sound, part, shape, hop, pieces.numpy())
-        spectra = torch.fft.rfft(pieces)
+        torch.fft.rfft(pieces, out=spectra)
         now, before = spectra[0].numpy(), spectra[1].numpy()
         if previous is None:
             previous = now[0].copy()
@@ -64,7 +67,8 @@ def lock_frames(
         else:
             _turn(now, before, previous)
         _leave_out(now, passed.numpy())
-        _add(torch.fft.irfft(spectra[0], size).numpy(), shape, output, start, hop)
+        torch.fft.irfft(spectra[0], size, out=pieces[0])
+        _add(pieces[0].numpy(), shape, output, start, hop)
     return torch.from_numpy(output)
 
 
