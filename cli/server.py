@@ -1,4 +1,4 @@
-"""The group `soundalike db`: the embedded server, migrations, roles and logins."""
+"""The group `soundalike db`: the embedded server, migrations, roles, logins and settings."""
 
 import secrets
 from dataclasses import asdict
@@ -111,6 +111,24 @@ def login(
         add_login(database, name, role, password=password)
         where = database.name
     console.print(f"{name} may log in to {where}; the password is {password}", markup=False)
+
+
+@group.command("set")
+def set_parameter(
+    name: Annotated[str, typer.Argument(help="ef_search, hnsw_m or hnsw_ef_construction.")],
+    value: Annotated[
+        int | None, typer.Argument(help="What it becomes; the default again without it.")
+    ] = None,
+) -> None:
+    """Set how broadly the index is searched, or how densely the next one is built."""
+    from search import tuning
+    from search.database import open_database
+
+    environment = Environment()
+    with open_database(environment.database_url, environment.root) as database:
+        parameter = tuning.set_parameter(database, name, value)
+    chosen = parameter.usual if value is None else value
+    console.print(f"{name} is {chosen}. {parameter.effect}", markup=False)
 
 
 def _embedded_folder(verb: str) -> "Path":

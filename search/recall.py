@@ -90,11 +90,10 @@ class RecallReport:
         if self.ef_search < LARGEST_EF_SEARCH:
             wider = min(LARGEST_EF_SEARCH, 2 * self.ef_search)
             return (
-                "Raise soundalike.ef_search (ALTER DATABASE ... SET soundalike.ef_search = "
-                f"{wider}) and measure again."
+                f"Search more broadly (`soundalike db set ef_search {wider}`) and measure again: "
+                "run the step once more."
             )
         return (
-            "Raise soundalike.hnsw_ef_construction (256 unless set) and soundalike.hnsw_m (24) by "
-            "ALTER DATABASE ... SET, and build the index anew "
-            f"(`soundalike models reindex {self.version}`)."
+            "Raise hnsw_ef_construction (256 unless set) and hnsw_m (24) by `soundalike db set`, "
+            f"and build the index anew (`soundalike models reindex {self.version}`)."
         )

@@ -50,6 +50,14 @@ def test_server_is_up_until_it_is_told_down(home: Home) -> None:
     assert "may log in" in run(home, "login", "ann", "--role", "analyst")
     with psycopg.connect(url, user="ann") as connection:
         assert connection.execute("SELECT count(*) FROM catalogue").fetchone() == (0,)
+    assert "ef_search is 400. Searches follow it" in run(home, "set", "ef_search", "400")
+    assert searched_broadly(url) == 400
+    assert "ef_search is 100." in run(home, "set", "ef_search")
+    assert searched_broadly(url) == 100
+    refused = home.run("soundalike", "db", "set", "ef_search", "2000")
+    assert refused.returncode != 0
+    assert "from 1 to 1000, not 2000" in refused.stdout
+    assert "set one of ef_search, hnsw_m" in home.run("soundalike", "db", "set", "ef", "9").stdout
     found = json.loads(run(home, "status", "--json"))
     assert (found["pending"], found["has_roles"], found["models"]) == ([], True, [])
     assert "It is kept running by `db up`" in run(home, "status")
@@ -58,6 +66,11 @@ def test_server_is_up_until_it_is_told_down(home: Home) -> None:
     assert find_keeper(folder) is None
     assert not is_running(folder)
     assert "No server was left running" in run(home, "down")
+
+
+def searched_broadly(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        return int(connection.execute("SELECT least_breadth(1)").fetchall()[0][0])
 
 
 def test_server_goes_on_after_its_keeper_was_killed(home: Home) -> None:

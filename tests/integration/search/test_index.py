@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from ml.errors import DatabaseError
@@ -19,6 +18,7 @@ from search.map import refresh_map
 from search.similarity import similar_segments, similar_tracks
 from search.switching import retire_version
 from search.tracks import upsert_tracks
+from search.tuning import set_parameter
 from search.verification import check_recall, mark_verified, measure_recall, verified_recall
 from tests.integration.search.conftest import Catalogue
 
@@ -100,11 +100,8 @@ def test_index_is_built_as_the_settings_say(database: Database, catalogue: Catal
     upsert_tracks(database, catalogue.frame)
     catalogue.load(database, 1)
     assert index_options(database) == ["m=24", "ef_construction=256"]
-    with database.transaction() as connection:
-        for setting in ("hnsw_m = 8", "hnsw_ef_construction = 64"):
-            name = sql.Identifier(str(conninfo_to_dict(database.url)["dbname"]))
-            statement = "ALTER DATABASE {} SET soundalike." + setting
-            connection.execute(sql.SQL(statement).format(name))
+    set_parameter(database, "hnsw_m", 8)
+    set_parameter(database, "hnsw_ef_construction", 64)
     index.rebuild_index(database, 1)
     assert index_options(database) == ["m=8", "ef_construction=64"]
 

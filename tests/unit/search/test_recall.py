@@ -23,16 +23,16 @@ def test_report_asks_for_recall_and_for_no_missed_queries(
     report: RecallReport, passed: bool
 ) -> None:
     assert report.passed is passed
-    remedy = "SET soundalike.ef_search = 200"
+    remedy = "`soundalike db set ef_search 200`"
     assert (remedy in report.verdict) is not passed
 
 
 def test_verdict_asks_for_another_graph_once_the_search_is_as_broad_as_can_be() -> None:
     report = RecallReport(0.9, 0, 1000, 10, 1000, 1.0, 2.0, 400_000, 7, 0)
-    assert "soundalike.hnsw_ef_construction" in report.verdict
+    assert "Raise hnsw_ef_construction" in report.verdict
     assert "soundalike.hnsw_m" in report.verdict
     assert "`soundalike models reindex 7`" in report.verdict
-    assert "soundalike.ef_search" not in report.verdict
+    assert "set ef_search" not in report.verdict
 
 
 @pytest.mark.parametrize(
