@@ -14,7 +14,7 @@ from ml.samples.rows import draw_track
 from ml.samples.songs import draw_song
 
 RATE = 44_100
-MIXED_SECONDS, MIXED_SONGS = 10.2, 24
+MIXED_SECONDS, MIXED_SONGS, MIXED_AT_ONCE = 10.2, 24, 4
 _BLOCK_FRAMES = 1 << 14  # libsndfile's Vorbis encoder overflows its stack on minutes at once
 
 
@@ -66,7 +66,9 @@ def write_music(path: Path, music: Float32, rate: int = RATE) -> Path:
 
 
 def write_mixes(folder: Path, count: int) -> None:
-    """Write short tracks and their manifest, each of two out of a few songs in its own proportion.
+    """Write short tracks and their manifest, each of some of a few songs in its own proportions.
+
+    Of four songs: mixes of two would lie on a line, thousands of them, as no music does.
 
     Parameters
     ----------
@@ -81,13 +83,13 @@ def write_mixes(folder: Path, count: int) -> None:
     generator = np.random.default_rng(0)
     rows = [("track_id", "path", "title", "artist", "album", "genre", "mood")]
     for number in range(count):
-        first, second = generator.choice(MIXED_SONGS, 2, replace=False)
-        share = generator.uniform()
-        mix = (1 - share) * songs[first] + share * songs[second]
+        chosen = generator.choice(MIXED_SONGS, MIXED_AT_ONCE, replace=False)
+        shares = generator.dirichlet(np.ones(MIXED_AT_ONCE))
+        mix = sum(share * songs[song] for share, song in zip(shares, chosen, strict=True))
         path = folder / "music" / f"{number // 1000:03d}" / f"{number:06d}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_music(path, mix, SAMPLE_RATE)
-        loudest = second if share > 0.5 else first
+        loudest = chosen[shares.argmax()]
         labels = (f"genre {loudest % 12}", f"mood {loudest % 5}")
         name = str(path.relative_to(folder))
         title, artist, album = f"Title {number}", f"Artist {number // 10}", ""

@@ -30,7 +30,7 @@ def test_report_asks_for_recall_and_for_no_missed_queries(
 def test_verdict_asks_for_another_graph_once_the_search_is_as_broad_as_can_be() -> None:
     report = RecallReport(0.9, 0, 1000, 10, 1000, 1.0, 2.0, 400_000, 7, 0)
     assert "Raise hnsw_ef_construction" in report.verdict
-    assert "soundalike.hnsw_m" in report.verdict
+    assert "hnsw_m (24)" in report.verdict
     assert "`soundalike models reindex 7`" in report.verdict
     assert "set ef_search" not in report.verdict
 
