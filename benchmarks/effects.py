@@ -2,11 +2,11 @@
 
 Every contender does the paper's chain to the same music-like clips: time shift, stretch, pitch,
 reverberation and noise, with the same draws where it takes any. All of them run in the same
-processes, one per core and one thread each, by turns. The ratio is that of the chain in processes
-to the row. The two domains of training stand beside each other with the mel bands included, which
-is where effects on magnitudes end. What stretch and pitch do to the level at most, and how loud the
-last quarter of a second is beside the rest at least, is measured apart, without reverberation and
-noise.
+processes, one per core and one thread each, by turns, and all keep the memory that they free, as a
+training does. The ratio is that of the chain in processes to the row. The two domains of training
+stand beside each other with the mel bands included, which is where effects on magnitudes end. What
+stretch and pitch do to the level at most, and how loud the last quarter of a second is beside the
+rest at least, is measured apart, without reverberation and noise.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import torch
 
 from benchmarks.effect_libraries import CONTENDERS
 from benchmarks.report import Goal, at_least, at_most, print_report
+from ml.allocator import keep_memory
 from ml.audio import SAMPLE_RATE
 from ml.effects.chain import (
     PAPER_EFFECTS,
@@ -55,9 +56,9 @@ def main() -> None:
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise SystemExit(f"{', '.join(missing)} missing: run `make bench`, or install .[bench]")
     rounds = parse_rounds()
-    torch.set_num_threads(1)
+    prepare_process()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(CORES, context, torch.set_num_threads, (1,)) as processes:
+    with ProcessPoolExecutor(CORES, context, prepare_process) as processes:
         with ThreadPoolExecutor(CORES) as threads:
             rates = measure_rates(processes, threads, rounds)
         names = [OURS, *CONTENDERS]
@@ -74,6 +75,12 @@ def main() -> None:
         for sound in [route if route in judged else OURS]
     ]
     print_report("effects", rows, judge(rates, *judged[OURS]))
+
+
+def prepare_process() -> None:
+    """Compute in one thread, and keep freed memory, as loaders of minibatches do."""
+    torch.set_num_threads(1)
+    keep_memory()
 
 
 def parse_rounds() -> int:
