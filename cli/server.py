@@ -127,7 +127,7 @@ def set_parameter(
     environment = Environment()
     with open_database(environment.database_url, environment.root) as database:
         parameter = tuning.set_parameter(database, name, value)
-    chosen = parameter.usual if value is None else value
+    chosen = f"{parameter.usual} again, as without a setting" if value is None else value
     console.print(f"{name} is {chosen}. {parameter.effect}", markup=False)
 
 

@@ -33,10 +33,11 @@ class Parameter:
 
 
 _NEXT_BUILD = "The next index is built so; `soundalike models reindex VERSION` builds one."
+_NEXT_CONNECTION = (
+    "Searches follow it from their next connection on; restart the search page if it runs."
+)
 PARAMETERS: Mapping[str, Parameter] = {
-    "ef_search": Parameter(
-        1, 1000, 100, "Searches follow it from their next connection on; restart the search page."
-    ),
+    "ef_search": Parameter(1, 1000, 100, _NEXT_CONNECTION),
     "hnsw_m": Parameter(2, 100, 24, _NEXT_BUILD),
     "hnsw_ef_construction": Parameter(4, 1000, 256, _NEXT_BUILD),
 }

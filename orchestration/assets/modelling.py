@@ -177,7 +177,10 @@ def _show_evaluation(result: "Evaluation", pictures: Path) -> dict[str, dg.Metad
             metadata[f"table_1_{name}"] = dg.MetadataValue.md(table_markdown(rows, protocol))
             metadata[f"differences_{name}"] = show_table(own)
         metadata[f"further_figures_{split}"] = dg.MetadataValue.md(details_markdown(rows))
-        metadata[f"hubness_{split}"] = show_table(pd.DataFrame(result.hubness[split]))
+        # The full protocol's hubness, in the further figures, has clips of one's own track too.
+        metadata[f"hubness_between_tracks_{split}"] = show_table(
+            pd.DataFrame(result.hubness[split])
+        )
     return metadata
 
 

@@ -112,7 +112,7 @@ def test_exported_encoder_is_evaluated_on_any_catalogue(finished: "Home", tmp_pa
     assert f"{score['baseline', 'track']:.4f}" in done.stdout
     assert "26 of these 38 tracks are in the training split" in " ".join(done.stdout.split())
     agreement = {row["encoder"]: row for row in json.loads(report.read_text())["agreement"]}
-    assert agreement[str(folder)]["agreement"] > 0.9 > agreement["random"]["agreement"]
+    assert agreement[str(folder)]["agreement"] > 0.8 > agreement["random"]["agreement"]
     assert f"{agreement['baseline']['agreement']:.3f}" in done.stdout
 
 

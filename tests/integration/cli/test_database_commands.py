@@ -52,7 +52,7 @@ def test_server_is_up_until_it_is_told_down(home: Home) -> None:
         assert connection.execute("SELECT count(*) FROM catalogue").fetchone() == (0,)
     assert "ef_search is 400. Searches follow it" in run(home, "set", "ef_search", "400")
     assert searched_broadly(url) == 400
-    assert "ef_search is 100." in run(home, "set", "ef_search")
+    assert "ef_search is 100 again" in run(home, "set", "ef_search")
     assert searched_broadly(url) == 100
     refused = home.run("soundalike", "db", "set", "ef_search", "2000")
     assert refused.returncode != 0

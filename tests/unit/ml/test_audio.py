@@ -73,7 +73,10 @@ def test_whole_numbers_give_the_samples_that_floats_give(
     floats, _ = sf.read(path, dtype="float32", always_2d=True)
     mean = floats @ np.full(channels, 1 / channels, np.float32)
     expected = np.rint(np.clip(mean, -1, 1) * np.float32(INT16_SCALE)).astype(np.int16)
-    assert np.array_equal(decode(path), expected)  # not resampled: the rate is ours already
+    # Not resampled: the rate is ours already. A third and a fifth are rounded, and how a processor
+    # adds what is rounded depends on how much it is given at once.
+    tolerance = 0 if channels in (1, 2) else 1
+    assert np.abs(decode(path).astype(int) - expected).max() <= tolerance
 
 
 def test_format_is_recognised_by_content_and_not_by_name(tmp_path: Path) -> None:
