@@ -6,9 +6,10 @@ some queries find nothing right. So both are measured, and both must be good.
 
 from dataclasses import dataclass
 
+from search.tuning import PARAMETERS
+
 MINIMUM_RECALL = 0.98
 REINDEX_SHARE = 0.1  # of deleted rows, from which on the index is worth building anew
-LARGEST_EF_SEARCH = 1000  # that pgvector takes
 
 
 @dataclass(frozen=True)
@@ -87,13 +88,16 @@ class RecallReport:
 
     @property
     def _remedy(self) -> str:
-        if self.ef_search < LARGEST_EF_SEARCH:
-            wider = min(LARGEST_EF_SEARCH, 2 * self.ef_search)
+        broadest = PARAMETERS["ef_search"].largest
+        if self.ef_search < broadest:
+            wider = min(broadest, 2 * self.ef_search)
             return (
                 f"Search more broadly (`soundalike db set ef_search {wider}`) and measure again: "
                 "run the step once more."
             )
+        care, links = (PARAMETERS[name].usual for name in ("hnsw_ef_construction", "hnsw_m"))
         return (
-            "Raise hnsw_ef_construction (256 unless set) and hnsw_m (24) by `soundalike db set`, "
-            f"and build the index anew (`soundalike models reindex {self.version}`)."
+            f"Raise hnsw_ef_construction ({care} unless set) and hnsw_m ({links}) by "
+            "`soundalike db set`, and build the index anew "
+            f"(`soundalike models reindex {self.version}`)."
         )
