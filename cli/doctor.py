@@ -6,9 +6,11 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -17,6 +19,9 @@ from cli.output import console, print_json
 from ml.environment import Environment
 from ml.errors import DatabaseError, SoundalikeError
 from ml.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 MIN_FREE_GB = 5.0
 MIN_MEMORY_GB = 4.0
@@ -151,7 +156,8 @@ def check_mlflow(environment: Environment) -> str:
     from ml.registry import Registry
 
     versions = Registry.open(environment).list_versions()
-    return f"{'local' if local else 'server'}, {len(versions)} model versions"
+    plural = "" if len(versions) == 1 else "s"
+    return f"{'local' if local else 'server'}, {len(versions)} model version{plural}"
 
 
 def check_dagster(environment: Environment) -> str:
@@ -159,16 +165,11 @@ def check_dagster(environment: Environment) -> str:
     folder = environment.dagster_folder
     if not (folder / "dagster.yaml").exists():
         return "not made yet: `make dev` or `make pipeline` makes it"
-    from dagster import DagsterError, DagsterInstance
-
-    try:
-        with DagsterInstance.from_config(str(folder)) as instance:
-            beats = instance.get_daemon_heartbeats().values()
-    except DagsterError as error:
-        why = " ".join(str(error).split())
-        raise SoundalikeError(f"{folder}/dagster.yaml cannot be used: {why}") from error
+    with _open_instance(folder) as instance:
+        beats = instance.get_daemon_heartbeats().values()
     alive = any(time.time() - beat.timestamp < HEARTBEAT_SECONDS for beat in beats)
-    return f"{folder}, " + ("a daemon runs" if alive else "no daemon: `make dev` starts one")
+    daemon = "a daemon runs" if alive else "no daemon: `make dev` starts one"
+    return ", ".join(filter(None, [str(folder), daemon, _name_running(environment)]))
 
 
 def check_catalogue(environment: Environment) -> str:
@@ -186,20 +187,46 @@ def check_active_model(environment: Environment) -> str:
     from search.index import active_version
 
     if _has_no_cluster(environment):
-        return "none yet: `make pipeline` trains one"
+        return f"none yet: {_name_running(environment) or '`make pipeline` trains one'}"
     with open_database(environment.database_url, environment.root) as database:
         serving = active_version(database)
-    if serving is None:
-        raise SoundalikeError("No version serves: run `make pipeline`, it says what stops it.")
     workspace = Workspace(environment.root)
     recorded = workspace.has_record("production_model")
     production = workspace.load_record("production_model")["version"] if recorded else None
-    if production != serving:
-        raise SoundalikeError(
-            f"Version {serving} serves, but production is {production}: run `make pipeline`, or "
-            f"`soundalike models activate {serving}` to keep it."
-        )
-    return f"version {serving}"
+    if serving is not None and production == serving:
+        return f"version {serving}"
+    if running := _name_running(environment):
+        return f"{f'version {serving}' if serving is not None else 'none yet'}: {running}"
+    if serving is None:
+        raise SoundalikeError("No version serves: run `make pipeline`, it says what stops it.")
+    raise SoundalikeError(
+        f"Version {serving} serves, but production is {production}: run `make pipeline`, or "
+        f"`soundalike models activate {serving}` to keep it."
+    )
+
+
+def _name_running(environment: Environment) -> str:
+    """Name the jobs that are under way, if any: then "run it" is no advice."""
+    folder = environment.dagster_folder
+    if not (folder / "dagster.yaml").exists():
+        return ""
+    from dagster import DagsterRunStatus, RunsFilter
+
+    under_way = RunsFilter(statuses=[DagsterRunStatus.STARTING, DagsterRunStatus.STARTED])
+    with _open_instance(folder) as instance:
+        return ", ".join(f"`{run.job_name}` is running" for run in instance.get_runs(under_way))
+
+
+@contextmanager
+def _open_instance(folder: Path) -> "Iterator[DagsterInstance]":
+    from dagster import DagsterError, DagsterInstance
+
+    try:
+        with DagsterInstance.from_config(str(folder)) as instance:
+            yield instance
+    except DagsterError as error:
+        why = " ".join(str(error).split())
+        raise SoundalikeError(f"{folder}/dagster.yaml cannot be used: {why}") from error
 
 
 def _has_no_cluster(environment: Environment) -> bool:

@@ -78,8 +78,8 @@ def print_agreement(rows: Sequence["AgreementRow"]) -> None:
 
 def print_neighbours(heading: str, neighbours: Sequence["Neighbour | Hit"]) -> None:
     """Print the tracks nearest to one."""
-    table = Table("", "track", "title", "artist", "genres", "distance", "at", title=escape(heading))
-    table.title_justify = "left"
+    columns = ("rank", "track", "title", "artist", "genres", "distance", "at")
+    table = Table(*columns, title=escape(heading), title_justify="left")
     for found in neighbours:
         table.add_row(
             str(found.rank),

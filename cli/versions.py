@@ -135,13 +135,13 @@ def _registry() -> "Registry":
 
 def _print_models(models: "list[ModelVersion]") -> None:
     if not models:
-        raise SoundalikeError("No version was loaded yet: run `make pipeline` first.")
-    table = Table("version", "state", "", "segments", "deleted", "recall", "run")
+        raise SoundalikeError("No version was loaded yet: `make pipeline` loads one at its end.")
+    table = Table("version", "state", "serves", "segments", "deleted", "recall", "run")
     for model in models:
         table.add_row(
             str(model.model_version),
             model.state,
-            "active" if model.active else "",
+            "yes" if model.active else "",
             f"{model.segments:,}",
             f"{model.deleted:,}",
             "" if model.recall is None else f"{model.recall:.4f}",

@@ -21,7 +21,7 @@ DAY_SECONDS = 86_400.0
 
 @dataclass
 class Extraction:
-    """What a run over some buckets did, in tracks."""
+    """What a run over some buckets did, in tracks; those in quarantine are among the others."""
 
     unchanged: int = 0
     new: int = 0
@@ -33,11 +33,16 @@ class Extraction:
     decoded_seconds: float = 0.0
     wall_seconds: float = 0.0
 
+    @property
+    def tracks(self) -> int:
+        """Tracks of the catalogue in these buckets."""
+        return self.unchanged + self.new + self.changed + self.returned
+
     def __str__(self) -> str:
         return (
             f"{self.unchanged:,} unchanged, {self.new:,} new, {self.changed:,} changed, "
-            f"{self.gone:,} gone, {self.returned:,} returned, {self.removed:,} removed, "
-            f"{self.quarantined:,} quarantined"
+            f"{self.gone:,} gone, {self.returned:,} returned, {self.removed:,} removed; "
+            f"{self.quarantined:,} of them quarantined"
         )
 
 

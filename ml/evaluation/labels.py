@@ -15,7 +15,15 @@ from ml.evaluation.metrics import IndexArray
 logger = logging.getLogger(__name__)
 
 ANNOTATIONS = ("genre", "mood", "track")
-PROTOCOLS = ("paper", "xt", "artist", "full")
+PROTOCOL_MEANINGS = {
+    "paper": "pairs of clips within a category against pairs across it, as in the paper (section "
+    "3.1); for genre and mood, pairs of one track make it easy",
+    "xt": "the same without pairs of one track: the honest figure for genre and mood",
+    "artist": "the same without pairs of one artist: what is left once a voice or a band gives "
+    "nothing away",
+    "full": "each clip queries all others, as a search does",
+}
+PROTOCOLS = tuple(PROTOCOL_MEANINGS)
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,7 @@ class EvaluationSettings:
     Parameters
     ----------
     protocols : tuple of str
-        Some of `PROTOCOLS`; ``ml.evaluation.protocols`` explains them.
+        Some of `PROTOCOLS`; ``ml.evaluation.protocols`` says more of them.
     annotations : tuple of str
         Some of `ANNOTATIONS`.
     inside, outside : int

@@ -71,16 +71,18 @@ def plot_map(tracks: TrackMap) -> Figure:
     points = np.asarray(tracks["points"]).reshape(-1, 2)
     frequent = [genre for genre, _ in Counter(tracks["genres"]).most_common(len(_COLOURS))]
     named = np.asarray([g if g in frequent else OTHER for g in tracks["genres"]], dtype=object)
-    figure = Figure(figsize=(6.5, 5), layout="constrained")
+    figure = Figure(figsize=(9, 7), layout="constrained")
     axes = figure.subplots()
     for genre in dict.fromkeys([*frequent, OTHER]):
         chosen = points[named == genre]
         colour = _COLOURS[frequent.index(genre)] if genre in frequent else _GREY
         if len(chosen):
-            axes.scatter(chosen[:, 0], chosen[:, 1], s=14, color=colour, label=genre or "(none)")
+            axes.scatter(chosen[:, 0], chosen[:, 1], s=22, color=colour, label=genre or "(none)")
     axes.set(xticks=[], yticks=[], aspect="equal")
-    axes.set_title(f"trustworthiness {tracks['trustworthiness']:.3f}", fontsize=9)
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    trust = f"trustworthiness {tracks['trustworthiness']:.3f}: 1 if every neighbour here is one"
+    axes.set_title(f"{len(points)} tracks as the candidate hears them, by first genre\n{trust}")
+    axes.set_xlabel("two dimensions by t-SNE: near means alike, the axes themselves nothing")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 

@@ -184,8 +184,12 @@ def clips(
             "tracks": str(report),
             **{name: getattr(report, name) for name in ("unchanged", "new", "changed", "gone")},
             "hours_of_audio": round(float(hours), 2),
-            "decoded_seconds_per_second": report.decoded_seconds / max(report.wall_seconds, 1e-9),
+            "decoded_seconds_per_second": round(
+                report.decoded_seconds / max(report.wall_seconds, 1e-9), 1
+            ),
             "quarantined": len(quarantine),
+            "quarantined_share": round(len(quarantine) / max(report.tracks, 1), 4),
+            "quarantined_share_limit": MAX_QUARANTINED_SHARE,
             "quarantine": show_table(quarantine, ["track_id", "reason", "remedy"]),
         }
     )

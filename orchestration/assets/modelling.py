@@ -20,6 +20,7 @@ from orchestration.settings import preset
 if TYPE_CHECKING:  # torch takes seconds to import, and only the steps that use it should pay
     from ml.candidacy import Evaluation
     from ml.training.settings import TrainingSettings
+    from ml.verdict import Verdict
 
 GROUP = "modelling"
 OWNERS = ["team:data"]
@@ -137,6 +138,7 @@ def evaluation(services: Services) -> Materialized:
         load_candidate,
         rate_candidates,
     )
+    from ml.promotion import judge_candidate
     from search.study.triplets import read_judgements
 
     registry = services.open_registry()
@@ -148,6 +150,8 @@ def evaluation(services: Services) -> Materialized:
     run_id = load_candidate(services.workspace)["run_id"]
     return dg.MaterializeResult(
         metadata={
+            "verdict": _show_verdict(judge_candidate(services.workspace, registry)),
+            "how_to_read": _explain_protocols(),
             **_show_evaluation(result, services.workspace.picture_folder(result.fingerprint)),
             **({"agreement_with_raters": show_table(pd.DataFrame(agreement))} if agreement else {}),
             "examples_to_listen_to": dg.MetadataValue.url(
@@ -156,6 +160,21 @@ def evaluation(services: Services) -> Materialized:
             "reused": result.reused,
         }
     )
+
+
+def _show_verdict(verdict: "Verdict") -> dg.MetadataValue:
+    word = "passes" if verdict.passed else "is refused"
+    return dg.MetadataValue.md(f"**The candidate {word}.** {' '.join(verdict.reasons)}")
+
+
+def _explain_protocols() -> dg.MetadataValue:
+    from ml.evaluation.labels import PROTOCOL_MEANINGS
+    from ml.gate import GateSettings
+    from ml.promotion import GATE_SPLIT
+
+    lines = [f"- `{name}`: {meaning}." for name, meaning in PROTOCOL_MEANINGS.items()]
+    gate = f"The gate judges by `{GateSettings.protocol}` on {GATE_SPLIT} tracks."
+    return dg.MetadataValue.md("\n".join([f"Mean average precision. {gate}", "", *lines]))
 
 
 def _show_evaluation(result: "Evaluation", pictures: Path) -> dict[str, dg.MetadataValue]:

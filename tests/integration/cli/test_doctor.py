@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from dagster import DagsterInstance, DagsterRunStatus
 
 from cli.doctor import CHECKS, examine
 from ml.environment import Environment
+from orchestration.launch import load_refresh, prepare_instance
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Home
@@ -40,7 +42,7 @@ def test_home_that_serves_is_in_order(finished: "Home") -> None:
     assert found["catalogue"]["detail"].startswith("39 tracks in")
     assert "1 rows rejected" in found["catalogue"]["detail"]
     assert "pgvector 0.8" in found["database"]["detail"]
-    assert "1 model versions" in found["mlflow"]["detail"]
+    assert "1 model version" in found["mlflow"]["detail"]
     assert "no daemon" in found["dagster"]["detail"]
 
 
@@ -64,3 +66,19 @@ def test_production_that_does_not_serve_is_told(finished: "Home", tmp_path: Path
     found = todo(Environment(data_dir=home.root, catalog=str(home.manifest)))
     assert list(found) == ["serving"]
     assert "Version 1 serves, but production is 2" in found["serving"]
+
+
+def test_what_is_under_way_is_named_instead_of_advised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))  # so that it is unset after
+    home = Environment(data_dir=tmp_path)
+    prepare_instance(home)
+    with DagsterInstance.from_config(str(home.dagster_folder)) as instance:
+        run = instance.create_run_for_job(load_refresh(), status=DagsterRunStatus.STARTED)
+        found = {finding.name: finding.detail for finding in examine(home)}
+        assert found["dagster"].endswith("`refresh` is running")
+        assert found["serving"] == "none yet: `refresh` is running"
+        instance.report_run_canceled(run)
+    found = {finding.name: finding.detail for finding in examine(home)}
+    assert found["serving"] == "none yet: `make pipeline` trains one"

@@ -130,7 +130,11 @@ def test_refresh_shows_what_a_person_judges_a_run_by(first: Run) -> None:
     assert "38 new" in str(first.metadata("clips")["tracks"]) or "39 new" in str(
         first.metadata("clips")["tracks"]
     )
+    assert first.metadata("clips")["quarantined_share"] == pytest.approx(1 / 39, abs=1e-4)
     evaluation = first.metadata("evaluation")
+    assert "The candidate passes." in str(evaluation["verdict"])
+    assert all(f"`{protocol}`" in str(evaluation["how_to_read"]) for protocol in PROTOCOLS)
+    assert len(str(evaluation["how_to_read"])) < SHOWN_INLINE
     for split in ("validation", "test"):
         for protocol in PROTOCOLS:
             shown = str(evaluation[f"table_1_{split}_{protocol}"])
