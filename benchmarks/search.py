@@ -162,6 +162,7 @@ def list_bare_searches(
         BARE_NAME: {},
         "the same, not prepared": {"prepared": False},
         "the same, text parameters": {"binary": False},
+        "the same, one scan of the index": {"iterative": False},
         "the same, a connection a query": {"pooled": False},
     }
     for name, how in ways.items():
@@ -203,7 +204,7 @@ def list_track_searches(
     }
     for name, (statement, parameters, expected) in ours.items():
         search = SqlSearch(database, statement, parameters, 0, setting="soundalike.ef_search")
-        yield name, search, expected, BREADTHS[4:]
+        yield name, search, expected, [breadth for breadth in BREADTHS if breadth >= 100]
 
 
 def tune(database: Database, kind: str, queries: Vectors, per_track: int) -> SqlSearch:

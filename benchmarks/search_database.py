@@ -93,6 +93,8 @@ class SqlSearch:
         Whether the statement is prepared once, and numbers travel in binary form.
     pooled : bool
         Whether a client keeps its connection.
+    iterative : bool
+        Whether the index is scanned on where a filter leaves too few rows.
     setting : str
         What the breadth sets.
     """
@@ -104,6 +106,7 @@ class SqlSearch:
     prepared: bool = True
     binary: bool = True
     pooled: bool = True
+    iterative: bool = True
     setting: str = "hnsw.ef_search"
     breadth: int = 40
 
@@ -139,7 +142,8 @@ class SqlSearch:
         connection.autocommit = True
         connection.prepare_threshold = 0 if self.prepared else None
         connection.execute("SELECT set_config(%s, %s, false)", (self.setting, str(self.breadth)))
-        connection.execute("SET hnsw.iterative_scan = relaxed_order")
+        scan = "relaxed_order" if self.iterative else "off"
+        connection.execute("SELECT set_config('hnsw.iterative_scan', %s, false)", (scan,))
 
     def _ask(self, connection: Connection, i: int) -> list[int]:
         cursor = connection.execute(self.statement, self.parameters[i], binary=self.binary)

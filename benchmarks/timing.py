@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Ask = Callable[[int], Sequence[int]]
 """Answers query number i with the numbers of the points it found, nearest first."""
 
-BREADTHS = (20, 40, 60, 80, 100, 150, 200, 300, 400, 600, 800, 1000)
+BREADTHS = (20, 30, 40, 50, 60, 80, 100, 150, 200, 300, 400, 600, 800, 1000)
 
 
 class Searcher(Protocol):
