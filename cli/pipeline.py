@@ -3,6 +3,7 @@
 import os
 import shlex
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from ml.workspace import Workspace
 if TYPE_CHECKING:
     from search.database import Database
 
+RECORD = "evaluation"
 EXAMPLES = 3
 NEIGHBOURS = 5
 PRINTED = ("paper", "xt")
@@ -59,13 +61,14 @@ def pipeline(
     environment = Environment()
     prepare_instance(environment)
     run_config = config_from_files([str(config)]) if config else None
-    started = time.monotonic()
+    started, begun = time.monotonic(), datetime.now(UTC)
     with open_database(environment.database_url, environment.root) as database:
         if not run_refresh(console.print, run_config).success:
             console.print(
                 "\n[red]The pipeline stopped[/red]: the line marked `failed` or `not passed`"
                 " says what to do; then run it again, it goes on from where it was."
             )
+            _print_evaluation(Workspace(environment.root), since=begun)
             raise typer.Exit(1)
         minutes, seconds = divmod(time.monotonic() - started, 60)
         console.print(f"\nPipeline finished in {minutes:.0f} min {seconds:.0f} s.\n")
@@ -76,9 +79,7 @@ def pipeline(
 def _print_results(workspace: Workspace, database: "Database") -> None:
     from search.similarity import similar_tracks
 
-    for split, rows in workspace.load_record("evaluation")["rows"].items():
-        printed = [row for row in rows if row["protocol"] in PRINTED]
-        print_scores(f"Table 1 on {split} tracks", printed)
+    _print_evaluation(workspace)
     tracks = workspace.load_table("tracks")
     stored = workspace.store.read_clips(range(100))["track_id"]
     test = tracks[(tracks["split"] == "test") & tracks["track_id"].isin(stored)]
@@ -88,6 +89,15 @@ def _print_results(workspace: Workspace, database: "Database") -> None:
             f"Sounds like {track['track_id']}, {track['title']} ({', '.join(track['genres'])})"
         )
         print_neighbours(heading, similar_tracks(database, track["track_id"], NEIGHBOURS))
+
+
+def _print_evaluation(workspace: Workspace, since: datetime | None = None) -> None:
+    """Print Table 1, unless there is none that is as new as asked for."""
+    if since and (not workspace.has_record(RECORD) or workspace.date_record(RECORD) < since):
+        return
+    for split, rows in workspace.load_record(RECORD)["rows"].items():
+        printed = [row for row in rows if row["protocol"] in PRINTED]
+        print_scores(f"Table 1 on {split} tracks", printed)
 
 
 def _print_next_steps() -> None:

@@ -66,6 +66,10 @@ def dev(
 
     environment = Environment()
     prepare_instance(environment)
+    # What these services run links to the pages beside them, unless others are named.
+    if not environment.mlflow_tracking_uri.startswith("http"):
+        os.environ.setdefault("MLFLOW_PAGE", f"http://{HOST}:{mlflow_port}")
+    os.environ.setdefault("SEARCH_PAGE", f"http://{HOST}:{search_port}")
     services = _list_services(environment, dagster_port, mlflow_port, search_port)
     _require_free_ports(services)
     Registry.open(environment)

@@ -55,6 +55,8 @@ def takedown(
     else:
         print_proof(proof)
         console.print(f"The proof is in {proof_path(workspace, track_id)}.", markup=False)
+        if proof.doubt:
+            console.print(f"[red]{escape(proof.doubt)}[/red]")
     require_complete(proof)
 
 
@@ -80,8 +82,8 @@ def print_lifted(track_id: str, lifted: bool, *, json: bool) -> None:
         print_json({"track_id": track_id, "lifted": lifted})
     elif lifted:
         console.print(
-            f"{track_id} is off the denylist. It is served again after the next `make pipeline`, "
-            "if the manifest has it.",
+            f"{track_id} is off the denylist. If the manifest has it, it is served again after the "
+            "next `make pipeline`; under `make dev` the sensor sees to it within minutes.",
             markup=False,
         )
     else:

@@ -83,8 +83,8 @@ def read_catalog(manifest: str, denied: Collection[str] = ()) -> Catalog:
     catalog = Catalog(_usable(rows, reasons, root), _rejected(rows, reasons))
     if catalog.tracks.empty:
         raise CatalogError(
-            f"No row of {manifest} can be used ({_tally(reasons)}): "
-            "correct the rows, or point CATALOG elsewhere."
+            f"No row of {manifest} can be used: {_tally(catalog.rejected)}. Mend that, or point "
+            "CATALOG elsewhere."
         )
     return catalog
 
@@ -210,5 +210,9 @@ def _rejected(rows: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
     return rejected.sort_values("row").reset_index(drop=True)
 
 
-def _tally(reasons: pd.Series) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in reasons.value_counts().items())
+def _tally(rejected: pd.DataFrame) -> str:
+    """Count the rows of each reason; say what to do about them, and name one."""
+    return "; ".join(
+        f"{len(rows)} {reason}, such as {rows['path'].iloc[0]!r} ({rows['remedy'].iloc[0]})"
+        for reason, rows in rejected.groupby("reason", sort=False)
+    )

@@ -33,16 +33,11 @@ class Extraction:
     decoded_seconds: float = 0.0
     wall_seconds: float = 0.0
 
-    @property
-    def tracks(self) -> int:
-        """Tracks of the catalogue in these buckets."""
-        return self.unchanged + self.new + self.changed + self.returned
-
     def __str__(self) -> str:
         return (
             f"{self.unchanged:,} unchanged, {self.new:,} new, {self.changed:,} changed, "
             f"{self.gone:,} gone, {self.returned:,} returned, {self.removed:,} removed; "
-            f"{self.quarantined:,} of them quarantined"
+            f"{self.quarantined:,} in quarantine"
         )
 
 

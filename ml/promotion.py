@@ -15,6 +15,10 @@ from ml.workspace import Workspace
 GATE_SPLIT = "validation"
 """Test tracks serve the report alone: a gate that looked at them would select by them."""
 
+REFUSAL = (
+    "Production stays as it was: train with other settings, or run `promote` with a `force_reason`."
+)
+
 GATE_TAG, FORCE_TAG = "gate", "force_reason"
 
 
@@ -105,8 +109,7 @@ def promote_candidate(
     registry.annotate(candidate, {GATE_TAG: outcome})
     if outcome == "refused":
         raise RegistryError(
-            f"The gate refuses version {candidate.number}: {' '.join(verdict.reasons)} "
-            "Production stays as it was."
+            f"The gate refuses version {candidate.number}: {' '.join(verdict.reasons)} {REFUSAL}"
         )
     if forced:
         registry.annotate(candidate, {FORCE_TAG: forced, ROLLED_BACK_TAG: ""})

@@ -33,6 +33,8 @@ from ml.run_locks import RunLocks
 MODEL_NAME = "music-encoder"
 PRODUCTION = "production"
 EXPERIMENT = "soundalike"
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""Else MLflow's page opens on traces of language models."""
 ENCODER_ARTIFACT = "encoder"
 FINGERPRINT_TAG = "fingerprint"
 ROLLED_BACK_TAG = "rolled_back"
@@ -374,7 +376,7 @@ class Registry:
             return str(experiment.experiment_id)
         local = "://" not in tracking_uri or tracking_uri.startswith("sqlite:")
         location = (folder / "artifacts").as_uri() if local else None
-        return str(self._client.create_experiment(EXPERIMENT, artifact_location=location))
+        return str(self._client.create_experiment(EXPERIMENT, location, EXPERIMENT_TAGS))
 
     def _close_killed_runs(self, fingerprint: str) -> None:
         same = self._search_runs(fingerprint, "RUNNING")

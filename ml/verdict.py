@@ -6,8 +6,8 @@ from dataclasses import dataclass
 MEAN = "mean"  # the weighted mean over annotations, in a comparison
 HUBNESS, NEVER_RETRIEVED = "hubness", "never retrieved"
 
-LEVEL, INTERVAL, CEILING = "level", "interval", "ceiling"
-"""A score to be reached; a difference not to be surely below 0; a figure not to be exceeded."""
+LEVEL, INTERVAL, CEILING = "at least required", "not surely below 0", "at most required"
+"""Of a score; of a difference; of a figure that is better low."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Comparison:
     met : bool
         Whether it keeps the rule.
     rule : str
-        ``"level"``, ``"interval"`` or ``"ceiling"``.
+        `LEVEL`, `INTERVAL` or `CEILING`.
     low, high : float
         Bootstrap interval over tracks of the difference ``candidate - other``; NaN if unknown.
     """

@@ -156,6 +156,10 @@ class Workspace:
         record: dict[str, Any] = json.loads(self._record_path(name).read_bytes())
         return record
 
+    def date_record(self, name: str) -> datetime:
+        """Tell when a record was saved."""
+        return datetime.fromtimestamp(self._record_path(name).stat().st_mtime, UTC)
+
     def has_record(self, name: str) -> bool:
         """Tell whether a record was made."""
         return self._record_path(name).exists()

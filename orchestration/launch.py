@@ -21,6 +21,7 @@ Show = Callable[[str], None]
 
 INSTANCE_SETTINGS = Path(__file__).parents[1] / "dagster.yaml"
 POLL_SECONDS = 0.5
+NOT_EXECUTED = "Dependencies for step"
 LAUNCH_TAG = ".dagster/soundalike_launch"  # this prefix keeps a tag out of the UI
 
 
@@ -147,6 +148,8 @@ def describe_event(entry: dg.EventLogEntry) -> list[str]:
     event = entry.dagster_event
     step = (entry.step_key or "").removesuffix("_0")
     if event is None:
+        if entry.user_message.startswith(NOT_EXECUTED):  # one for each step after a failed one
+            return []
         return [f"  [dim]{step:>16}[/dim]  {escape(entry.user_message)}"] if step else []
     kind = event.event_type
     if kind == DagsterEventType.STEP_START:

@@ -1,6 +1,7 @@
 """Metadata that people judge a run by: tables and pictures for the Dagster UI."""
 
 import base64
+import math
 from collections.abc import Iterable
 
 import dagster as dg
@@ -32,5 +33,17 @@ def _markdown(frame: pd.DataFrame) -> str:
 
 
 def _cell(value: object) -> str:
-    text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        text = _number(value)
+    else:
+        text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _number(value: float) -> str:
+    """Write a number as people read it: none that is not one, and no zero for what is small."""
+    if math.isnan(value):
+        return ""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.2g}" if 0 < abs(value) < 0.01 else f"{value:.3f}"

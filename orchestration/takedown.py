@@ -38,6 +38,7 @@ def take_track_down(
     context.add_output_metadata(
         {
             "denied_at": proof.denied_at,
+            **({"doubt": proof.doubt} if proof.doubt else {}),
             "deletions": show_table(pd.DataFrame(proof.deletions)),
             "not_done": show_table(pd.DataFrame(proof.failures)),
             "checks": show_table(pd.DataFrame(proof.checks)),

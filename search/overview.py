@@ -61,7 +61,8 @@ def read_confusion(database: Database) -> pd.DataFrame:
         index="genre", columns="neighbour_genre", values="share", fill_value=0.0
     )
     kept = table.sum().nlargest(MOST_GENRES).index.sort_values()
-    return table.reindex(index=kept, columns=kept, fill_value=0.0).reset_index()
+    shares = table.reindex(index=kept, columns=kept, fill_value=0.0)
+    return shares.rename_axis(index="genre of the track").reset_index()
 
 
 def measure_size(database: Database, version: int) -> dict[str, int]:

@@ -77,6 +77,16 @@ class Takedown:
     checks: list[Check] = field(default_factory=list)
 
     @property
+    def doubt(self) -> str:
+        """A question for whoever asked, if nothing of such a track was ever deleted."""
+        if self.deletions:
+            return ""
+        return (
+            f"Nothing was found of a track {self.track_id!r}: is it spelled right? The id is on "
+            "the denylist all the same; `soundalike takedown TRACK_ID --undo` lifts it."
+        )
+
+    @property
     def complete(self) -> bool:
         """Whether everything was done, and every check was made and found nothing."""
         passed = bool(self.checks) and all(check.passed for check in self.checks)

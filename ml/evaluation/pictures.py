@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from ml.evaluation.contest import CategoryRow
 from ml.evaluation.metrics import FloatArray, IndexArray
+from ml.evaluation.scores import ENCODER_COLOURS
 from ml.projection import project
 
 MOST_CATEGORIES = 25
@@ -128,7 +129,7 @@ def _draw_categories(panel: Axes, rows: Sequence[CategoryRow]) -> None:
             [place[row["category"]] + (number + 0.5) * width - 0.4 for row in own],
             heights,
             width,
-            color=_COLOURS[number % len(_COLOURS)],
+            color=ENCODER_COLOURS[number % len(ENCODER_COLOURS)],
             label=encoder,
             yerr=np.maximum([heights - ends[0], ends[1] - heights], 0),
             error_kw={"elinewidth": 0.8, "ecolor": "#222222"},

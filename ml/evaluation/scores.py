@@ -20,7 +20,7 @@ CHANCE = "chance"  # the row of Table 1 that no encoder made
 INTERVAL = "95 %"  # the row below an encoder's
 
 # Okabe and Ito's colours, told apart by the colour-blind too.
-_COLOURS = ("#999999", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+ENCODER_COLOURS = ("#999999", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 
 
 @dataclass(frozen=True)
@@ -308,7 +308,7 @@ def _draw_panel(panel: Axes, rows: Sequence[ScoreRow], encoders: Sequence[str]) 
         if row is None:
             continue
         x = place + (number + 0.5) * width - 0.4
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = ENCODER_COLOURS[number % len(ENCODER_COLOURS)]
         panel.bar(x, row["map"], 0.9 * width, color=colour, label=encoder if place == 0 else None)
         panel.vlines(x, row["low"], row["high"], color="#333333", linewidth=1.2)
         top = np.nanmax([row["map"], row["high"]])

@@ -1,6 +1,6 @@
 """What a training reports of each epoch, and what follows from it: to go on, to end, to fail."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -98,6 +98,38 @@ def require_lesson(history: Sequence[Mapping[str, float]]) -> None:
         )
 
 
+def tabulate_history(history: pd.DataFrame) -> pd.DataFrame:
+    """Order what a run reported for people: epochs from 1, and first what it is judged by.
+
+    Parameters
+    ----------
+    history : pandas.DataFrame
+        A row per epoch from 0; what was measured after the training is left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    reported = [name for name in map(str, history) if name.count("/") < 2 and "test" not in name]
+    first = ("validation/", "loss", "active/", "learning_rate", "clips_per_second")
+    rank = {prefix: number for number, prefix in enumerate(first)}
+
+    def place(column: Hashable) -> tuple[int, bool, str]:
+        name = str(column)
+        places = [number for prefix, number in rank.items() if name.startswith(prefix)]
+        return min(places, default=len(rank)), name != MONITOR, name
+
+    table = history[sorted(reported, key=place)]
+    return table.set_axis(table.index + 1).rename_axis("epoch").reset_index()
+
+
+def find_best(history: pd.DataFrame) -> dict[str, float]:
+    """Tell which epoch was kept, from 1, and its mean validation mAP."""
+    maps = history[MONITOR].to_numpy()
+    best = int(maps.argmax())
+    return {"best_epoch": best + 1, "validation_map": round(float(maps[best]), 4)}
+
+
 def plot_history(history: pd.DataFrame) -> Figure:
     """Draw how a run went: the loss terms, and validation mAP, by epoch.
 
@@ -110,12 +142,16 @@ def plot_history(history: pd.DataFrame) -> Figure:
     -------
     matplotlib.figure.Figure
     """
-    figure = Figure(figsize=(10, 3.5), layout="constrained")
+    table = tabulate_history(history)
+    figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for axes, prefix, label in ((left, "loss/", "loss"), (right, "validation/", "mAP")):
-        for name in (column for column in map(str, history) if column.startswith(prefix)):
-            axes.plot(history.index, history[name], marker=".", label=name.removeprefix(prefix))
+    for axes, prefix, label in (
+        (left, "loss/", "loss"),
+        (right, "validation/", "mAP of validation tracks"),
+    ):
+        for name in (column for column in map(str, table) if column.startswith(prefix)):
+            axes.plot(table["epoch"], table[name], marker=".", label=name.removeprefix(prefix))
         axes.set(xlabel="epoch", ylabel=label)
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
         axes.spines[["top", "right"]].set_visible(False)
     return figure

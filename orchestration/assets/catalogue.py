@@ -78,7 +78,7 @@ def catalog(config: CatalogConfig, services: Services) -> Materialized:
             "dagster/row_count": len(found.tracks),
             "dagster/column_schema": describe_columns(found.tracks),
             "rejected": len(found.rejected),
-            "rejected_rows": show_table(found.rejected),
+            "rejected_rows": _show_rejected(found.rejected),
             "genres": show_table(_count_labels(found.tracks, "genres")),
             "moods": show_table(_count_labels(found.tracks, "moods")),
         }
@@ -95,8 +95,8 @@ def rejected_rows_under_limit(services: Services) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=share <= MAX_REJECTED_SHARE,
         description=f"{len(rejected)} of {rows} rows rejected ({share:.1%}, limit "
-        f"{MAX_REJECTED_SHARE:.0%}): see `rejected_rows` of the asset for what to do about each.",
-        metadata={"rejected_rows": show_table(rejected)},
+        f"{MAX_REJECTED_SHARE:.0%}). {_name_first(rejected)}".strip(),
+        metadata={"rejected_rows": _show_rejected(rejected)},
     )
 
 
@@ -174,13 +174,16 @@ def clips(
     )
     workspace.save_record(CLIP_RECORD, {"clips_per_track": config.clips_per_track})
     keep_stored(workspace, buckets)
-    rows = workspace.store.read_clips(buckets)
+    # What there is, of all buckets; what this run did, of its own.
+    rows = workspace.store.read_clips(range(N_BUCKETS))
     hours = rows.drop_duplicates("digest")["samples"].sum() / SAMPLE_RATE / 3600
-    quarantine = workspace.store.read_rejected(buckets)
+    quarantine = workspace.store.read_rejected(range(N_BUCKETS))
+    tracks = rows["track_id"].nunique() + len(quarantine)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(rows),
             "dagster/column_schema": describe_columns(rows),
+            "buckets": len(buckets),
             "tracks": str(report),
             **{name: getattr(report, name) for name in ("unchanged", "new", "changed", "gone")},
             "hours_of_audio": round(float(hours), 2),
@@ -188,7 +191,7 @@ def clips(
                 report.decoded_seconds / max(report.wall_seconds, 1e-9), 1
             ),
             "quarantined": len(quarantine),
-            "quarantined_share": round(len(quarantine) / max(report.tracks, 1), 4),
+            "quarantined_share": round(len(quarantine) / max(tracks, 1), 4),
             "quarantined_share_limit": MAX_QUARANTINED_SHARE,
             "quarantine": show_table(quarantine, ["track_id", "reason", "remedy"]),
         }
@@ -213,9 +216,27 @@ def clip_completeness(services: Services) -> dg.AssetCheckResult:
         passed=not missing and not unreadable and not outside and share <= MAX_QUARANTINED_SHARE,
         description=f"{len(missing)} tracks without clips, {len(unreadable)} without audio, "
         f"{outside} clips beyond their track's end, {len(quarantined)} tracks quarantined "
-        f"({share:.1%}, limit {MAX_QUARANTINED_SHARE:.0%}): correct the files and run again.",
+        f"({share:.1%}, limit {MAX_QUARANTINED_SHARE:.0%}; `quarantine` of the asset says what to "
+        "do about each).",
         metadata={"missing": sorted(missing)[:50]},
     )
+
+
+def _show_rejected(rejected: pd.DataFrame) -> dg.MetadataValue:
+    """Show what to do first: the page cuts off what is far to the right."""
+    return show_table(rejected, ["row", "track_id", "reason", "remedy", "path"])
+
+
+def _name_first(rejected: pd.DataFrame) -> str:
+    """Say what to do about one row of each reason, for a terminal that shows no table."""
+    first = rejected.drop_duplicates("reason")
+    named = [
+        f"{reason}, such as row {row} ({path}): {remedy}"
+        for row, path, reason, remedy in zip(
+            *(first[name] for name in ("row", "path", "reason", "remedy")), strict=True
+        )
+    ]
+    return "; ".join(named) + "." if named else ""
 
 
 def _find_changes(workspace: Workspace, now: pd.DataFrame, max_vanished: float) -> str:

@@ -72,8 +72,15 @@ def baseline_model(services: Services) -> Materialized:
     registry = services.open_registry()
     model = develop_baseline(collection, workspace, registry)
     workspace.save_record("baseline_model", model.to_record())
-    page = dg.MetadataValue.url(registry.link_run(model.run_id))
-    return dg.MaterializeResult(metadata={**model.to_record(), "mlflow": page})
+    training = collection.of("train")
+    return dg.MaterializeResult(
+        metadata={
+            "training_clips": len(training.clips),
+            "training_tracks": training.clips["track_id"].nunique(),
+            "mlflow": dg.MetadataValue.url(registry.link_run(model.run_id)),
+            **model.to_record(),
+        }
+    )
 
 
 @dg.asset(
@@ -96,7 +103,7 @@ def candidate_model(config: ConvNetConfig, services: Services) -> Materialized:
     from ml.development import develop_convnet
     from ml.evaluation.pictures import render
     from ml.training.hardware import Hardware
-    from ml.training.history import plot_history
+    from ml.training.history import find_best, plot_history, tabulate_history
 
     workspace, registry = services.workspace, services.open_registry()
     collection = Collection.load(workspace.store, workspace.load_table("tracks"))
@@ -107,12 +114,13 @@ def candidate_model(config: ConvNetConfig, services: Services) -> Materialized:
     history = registry.read_history(model.run_id)
     return dg.MaterializeResult(
         metadata={
-            **model.to_record(),
             "version": version.number,
-            "mlflow": dg.MetadataValue.url(registry.link_run(model.run_id)),
             "epochs": len(history),
-            "epoch_by_epoch": show_table(history.rename_axis("epoch").reset_index()),
+            **find_best(history),
+            "epoch_by_epoch": show_table(tabulate_history(history)),
             "history": show_picture(render(plot_history(history))),
+            "mlflow": dg.MetadataValue.url(registry.link_run(model.run_id)),
+            **model.to_record(),
         }
     )
 
@@ -147,11 +155,14 @@ def evaluation(services: Services) -> Materialized:
         judgements = read_judgements(database)
     agreement = rate_candidates(services.workspace, registry, judgements)
     keep_snapshot(services.workspace, EVALUATED, SEEN)
-    run_id = load_candidate(services.workspace)["run_id"]
+    run_id, production = load_candidate(services.workspace)["run_id"], registry.find_production()
+    serves = production is not None and production.number == result.candidate
     return dg.MaterializeResult(
         metadata={
-            "verdict": _show_verdict(judge_candidate(services.workspace, registry)),
-            "how_to_read": _explain_protocols(),
+            "verdict": _describe_verdict(
+                judge_candidate(services.workspace, registry), serves=serves
+            ),
+            **_explain_protocols(),
             **_show_evaluation(result, services.workspace.picture_folder(result.fingerprint)),
             **({"agreement_with_raters": show_table(pd.DataFrame(agreement))} if agreement else {}),
             "examples_to_listen_to": dg.MetadataValue.url(
@@ -162,19 +173,24 @@ def evaluation(services: Services) -> Materialized:
     )
 
 
-def _show_verdict(verdict: "Verdict") -> dg.MetadataValue:
-    word = "passes" if verdict.passed else "is refused"
-    return dg.MetadataValue.md(f"**The candidate {word}.** {' '.join(verdict.reasons)}")
+def _describe_verdict(verdict: "Verdict", *, serves: bool) -> str:
+    """Say what the gate says, or would say of what is in production by now."""
+    word = "would pass" if serves and verdict.passed else "passes" if verdict.passed else "fails"
+    subject = "The candidate, the version in production," if serves else "The candidate"
+    return f"{subject} {word}. {' '.join(verdict.reasons)} Judged by `map_gate` in `refresh` alone."
 
 
-def _explain_protocols() -> dg.MetadataValue:
+def _explain_protocols() -> dict[str, str]:
+    """Say what is in the tables, an entry each: the page breaks plain text into lines."""
     from ml.evaluation.labels import PROTOCOL_MEANINGS
     from ml.gate import GateSettings
     from ml.promotion import GATE_SPLIT
 
-    lines = [f"- `{name}`: {meaning}." for name, meaning in PROTOCOL_MEANINGS.items()]
-    gate = f"The gate judges by `{GateSettings.protocol}` on {GATE_SPLIT} tracks."
-    return dg.MetadataValue.md("\n".join([f"Mean average precision. {gate}", "", *lines]))
+    judged = f"; the gate judges by it, on {GATE_SPLIT} tracks"
+    return {
+        f"protocol_{name}": meaning + (judged if name == GateSettings.protocol else "")
+        for name, meaning in PROTOCOL_MEANINGS.items()
+    }
 
 
 def _show_evaluation(result: "Evaluation", pictures: Path) -> dict[str, dg.MetadataValue]:
@@ -206,13 +222,16 @@ def _show_evaluation(result: "Evaluation", pictures: Path) -> dict[str, dg.Metad
 @dg.asset_check(asset=evaluation, blocking=True)
 @explain_failures
 def map_gate(services: Services) -> dg.AssetCheckResult:
-    """The candidate beats random and baseline, and is no worse than the model in production."""
-    from ml.promotion import judge_candidate
+    """The candidate beats random and baseline, and is no worse than the model in production.
+
+    Made in `refresh`, where something can be promoted; not evaluated after a `relabel`.
+    """
+    from ml.promotion import REFUSAL, judge_candidate
 
     verdict = judge_candidate(services.workspace, services.open_registry())
     return dg.AssetCheckResult(
         passed=verdict.passed,
-        description=" ".join(verdict.reasons),
+        description=" ".join([*verdict.reasons, *([] if verdict.passed else [REFUSAL])]),
         metadata={"comparisons": show_table(pd.DataFrame(map(asdict, verdict.comparisons)))},
     )
 
@@ -244,8 +263,17 @@ def production_model(config: PromotionConfig, services: Services) -> Materialize
 
     registry = services.open_registry()
     record = promote_candidate(services.workspace, registry, config.force_reason)
-    page = dg.MetadataValue.url(registry.link_run(record["run_id"]))
-    return dg.MaterializeResult(metadata={**record, "mlflow": page})
+    scores = pd.DataFrame(record["metrics"]).T.rename_axis("test mAP").reset_index()
+    return dg.MaterializeResult(
+        metadata={
+            "version": record["version"],
+            "replaced": record["replaced"] or "none",
+            "force_reason": record["force_reason"] or "none",
+            "test_map_by_protocol": show_table(scores),
+            "mlflow": dg.MetadataValue.url(registry.link_run(record["run_id"])),
+            "run_id": record["run_id"],
+        }
+    )
 
 
 def configure_training(config: ConvNetConfig) -> "TrainingSettings":

@@ -63,8 +63,10 @@ def embeddings(
         )
     return dg.MaterializeResult(
         metadata={
+            "version": services.workspace.load_record("production_model")["version"],
             **asdict(load),
-            "windows_per_second": load.windows / max(load.seconds, 1e-9),
+            "seconds": round(load.seconds, 1),
+            "windows_per_second": round(load.windows / max(load.seconds, 1e-9), 1),
             "tracks": f"{counts.unchanged:,} unchanged, {counts.new:,} new, "
             f"{counts.changed:,} changed, {counts.gone:,} gone",
         }
@@ -88,7 +90,15 @@ def index(services: Services) -> Materialized:
     with services.open_database() as database:
         built, report = index_production(database, services.workspace)
         size = measure_size(database, report.version)
-    return dg.MaterializeResult(metadata={"built_now": built, **asdict(report), **size})
+    return dg.MaterializeResult(
+        metadata={
+            "verdict": report.verdict,
+            "built_now": built,
+            **asdict(report),
+            **{name: round(getattr(report, name), 3) for name in ("p50_ms", "p95_ms")},
+            **size,
+        }
+    )
 
 
 @dg.asset_check(asset=index, blocking=True)
@@ -125,7 +135,7 @@ def active_model(services: Services) -> Materialized:
     return dg.MaterializeResult(
         metadata={
             "version": active,
-            "replaced": previous or 0,
+            "replaced": previous or "none",
             "search_page": dg.MetadataValue.url(services.environment.search_page),
             **_describe_serving(serving),
             "genres_of_neighbours": show_table(confusion),

@@ -109,8 +109,8 @@ def decide(drift: Drift, *, weekly: bool = False, growth_limit: float = GROWTH_L
     if drift.indexed.audible:
         return Decision(
             Action.EXTEND,
-            f"{_only_audible(drift.indexed)}, within {growth_limit:.0%} since the last training: "
-            "the model stays.",
+            f"{_only_audible(drift.indexed)} since the last activation; {drift.growth:.1%} are new "
+            f"to the model, within {growth_limit:.0%}: it stays.",
             tuple(drift.indexed.buckets),
         )
     if drift.relabelled:

@@ -4,18 +4,22 @@ Both are off until somebody switches them on (`make dev` does). Each request is 
 that failed is for people to look at, and to run again.
 """
 
+from collections.abc import Collection
+
 import dagster as dg
 
 from ml.errors import CatalogError
 from orchestration.automation.decision import Action, Decision, decide
 from orchestration.automation.drift import Measurement, measure_drift
 from orchestration.automation.jobs import PIPELINE, confirm, extend, refresh, relabel
-from orchestration.partitions import EVERY_BUCKET, bucket_range
+from orchestration.partitions import BUCKETS, EVERY_BUCKET, bucket_range
 from orchestration.resources import Services
 
 REASON_TAG, ACTION_TAG, CATALOGUE_TAG = (
     f"soundalike/{name}" for name in ("reason", "action", "catalogue")
 )
+RUN_KEY_TAG = "dagster/run_key"
+PARTITIONED = ("clips", "embeddings")
 SECONDS_BETWEEN_LOOKS = 60
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -30,6 +34,8 @@ UNFINISHED = [
     jobs=[refresh, extend, relabel, confirm],
     minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
     default_status=dg.DefaultSensorStatus.STOPPED,
+    description="Looks at the manifest each minute, and asks for what its changes need: `relabel`, "
+    "`extend` or `refresh`.",
 )
 def catalogue_changes(
     context: dg.SensorEvaluationContext, services: Services
@@ -47,6 +53,7 @@ def catalogue_changes(
     cron_schedule="0 3 * * 1",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.STOPPED,
+    description="On Mondays at 03:00 UTC a `refresh`, if anything has changed since the training.",
 )
 def weekly_refresh(
     context: dg.ScheduleEvaluationContext, services: Services
@@ -72,13 +79,23 @@ def _respond(
     if decision.action is Action.NOTHING or (weekly and decision.action is not Action.REFRESH):
         since = f" since {found.since:%Y-%m-%d %H:%M} UTC" if found.since else ""
         return dg.SkipReason(f"Catalogue {found.digest}{since}: {decision.reason}")
-    return _request(found, decision)
+    key = f"{decision.action}:{found.request_key}"
+    if earlier := instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: key}), limit=1):
+        return dg.SkipReason(
+            f"Run {earlier[0].run_id} was asked for the same and ended: {earlier[0].status.value}. "
+            "Not again until the catalogue changes, or somebody runs it and it goes on."
+        )
+    return _request(key, found, decision, _list_failed(instance))
 
 
-def _request(found: Measurement, decision: Decision) -> dg.RunRequest:
-    tags = bucket_range(decision.buckets) if decision.buckets else EVERY_BUCKET
+def _request(
+    key: str, found: Measurement, decision: Decision, failed: Collection[int]
+) -> dg.RunRequest:
+    """Ask for what was decided, and for the buckets beside it that failed: they are shown red."""
+    buckets = sorted({*decision.buckets, *failed}) if decision.buckets else ()
+    tags = bucket_range(buckets) if buckets else EVERY_BUCKET
     return dg.RunRequest(
-        run_key=f"{decision.action}:{found.request_key}",
+        run_key=key,
         job_name=decision.action.value,
         tags={
             **tags,
@@ -87,6 +104,19 @@ def _request(found: Measurement, decision: Decision) -> dg.RunRequest:
             CATALOGUE_TAG: found.digest,
         },
     )
+
+
+def _list_failed(instance: dg.DagsterInstance) -> set[int]:
+    """List the buckets whose last attempt failed, as the page shows them."""
+    keys = BUCKETS.get_partition_keys()
+    return {
+        int(bucket)
+        for name in PARTITIONED
+        for bucket, status in (
+            instance.get_status_by_partition(dg.AssetKey(name), keys, BUCKETS) or {}
+        ).items()
+        if status and status.value == "FAILED"
+    }
 
 
 def _find_unfinished(instance: dg.DagsterInstance) -> dg.DagsterRun | None:

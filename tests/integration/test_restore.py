@@ -38,9 +38,11 @@ def test_dumped_database_is_restored_and_answers_as_before(
             with pytest.raises(psycopg.OperationalError):
                 psycopg.connect(database.url)
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        run("pg_restore", "--exit-on-error", "--dbname", database.url, dump)
-        database.migrate()
-        assert similar_tracks(database, "tone_000", 5) == expected
+        for _ in range(2):  # into an empty database, and into one that has everything
+            restore = ("--clean", "--if-exists", "--exit-on-error", "--dbname", database.url, dump)
+            run("pg_restore", *restore)
+            database.migrate()
+            assert similar_tracks(database, "tone_000", 5) == expected
         answered = home.run("soundalike", "models", "check")
     assert answered.returncode == 0, answered.stdout
     assert "The index is good" in answered.stdout

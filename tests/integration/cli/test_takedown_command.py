@@ -53,6 +53,7 @@ def test_track_is_taken_down_and_comes_back(home: "Home") -> None:
     done = home.run("soundalike", "takedown", first, "--reason", "the label asked")
     assert done.returncode == 0, done.stdout
     assert str(proof_path(home.workspace, first).name) in done.stdout.replace("\n", "")
+    assert "is it spelled right?" not in done.stdout
     assert run_job(home, track_id=second, reason="the label asked").success
     for track in (first, second):
         proof = read_proof(home, track)
@@ -75,3 +76,10 @@ def test_track_is_taken_down_and_comes_back(home: "Home") -> None:
     assert published.success
     assert is_found(home, first)
     assert is_found(home, second)
+
+
+def test_takedown_of_what_nobody_knows_is_doubted(home: "Home") -> None:
+    done = home.run("soundalike", "takedown", "nosuch", "--reason", "a slip")
+    assert done.returncode == 0, done.stdout
+    assert "Nothing was found of a track 'nosuch': is it spelled right?" in done.stdout
+    assert home.run("soundalike", "takedown", "nosuch", "--undo").returncode == 0

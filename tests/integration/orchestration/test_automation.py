@@ -117,7 +117,7 @@ def test_added_track_is_found_without_training(home: "Home") -> None:
     edit(home, lambda rows: [*rows, rows[0] | new])
     request = look(home)
     assert request.job_name == request.tags[ACTION] == "extend"
-    assert "1 added, within 10%" in request.tags[REASON]
+    assert "1 added since the last activation" in request.tags[REASON]
     assert look(home).run_key == request.run_key, "asked for once"
     first = request.tags["dagster/asset_partition_range_start"]
     assert first == request.tags["dagster/asset_partition_range_end"], "of one bucket"
@@ -181,6 +181,18 @@ def test_no_request_while_a_run_is_not_finished(home: "Home") -> None:
     assert isinstance(look(home), dg.RunRequest)
 
 
+def test_request_whose_run_failed_is_told_and_not_repeated(home: "Home") -> None:
+    key = {"dagster/run_key": str(look(home).run_key)}
+    with home.instance() as instance:
+        failed = dg.DagsterRunStatus.FAILURE
+        run = instance.create_run_for_job(JOBS["extend"], tags=key, status=failed)
+        said = str(look(home).skip_message)
+        assert run.run_id in said
+        assert "FAILURE" in said
+        instance.delete_run(run.run_id)
+    assert isinstance(look(home), dg.RunRequest)
+
+
 def test_refused_candidate_is_not_trained_again_but_its_tracks_are_served(home: "Home") -> None:
     seen = home.workspace.load_table("seen")
     for name in (TRAINED, EVALUATED):  # as a refresh leaves it that stopped at the gate
@@ -213,6 +225,7 @@ def test_catalogue_of_which_much_has_vanished_stays_as_it_was_unless_told(home: 
     assert run("catalog", allow_shrinking=True).success
     assert run("tracks").success
     assert not run("clips").success
+    assert look(home).tags.items() >= EVERY_BUCKET.items(), "buckets that failed are done again"
     limits, worker = {"max_seconds": 100}, {"seconds": 200}
     assert not run("clips", limits=limits, worker=worker).success
     told = {"max_vanished": 0.9, "clips_per_track": 3, "limits": limits, "worker": worker}

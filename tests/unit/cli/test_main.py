@@ -55,7 +55,7 @@ def test_commands_explain_themselves() -> None:
         ("", "Cannot read {} as CSV or Parquet"),
         ("track_id,path,title\n", "{} lacks the columns artist, album, genre, mood: "),
         (HEADER, "{} has no rows: add a row for each track."),
-        (HEADER + "a,a.wav,A,,,,\n", "No row of {} can be used (1 missing_file): correct the rows"),
+        (HEADER + "a,a.wav,A,,,,\n", "No row of {} can be used: 1 missing_file, such as 'a.wav'"),
     ],
 )
 def test_error_that_a_user_can_mend_is_one_line(

@@ -8,7 +8,7 @@ from ml.evaluation.contest import DifferenceRow
 from ml.evaluation.hubness import HubnessRow
 from ml.evaluation.scores import ScoreRow
 from ml.gate import GateSettings, judge
-from ml.verdict import Verdict
+from ml.verdict import INTERVAL, LEVEL, Verdict
 
 RANDOM = {"genre": 0.33, "mood": 0.33, "track": 0.05}
 BASELINE = {"genre": 0.45, "mood": 0.38, "track": 0.60}
@@ -157,9 +157,9 @@ def test_gate_never_passes_without_evidence_against_production() -> None:
 
 def test_comparisons_carry_the_intervals_that_are_known() -> None:
     found = {(c.against, c.annotation, c.rule): c for c in verdict_on(GOOD, GOOD).comparisons}
-    assert found["production", "genre", "level"].low == pytest.approx(-WIDE)
-    assert found["production", "genre", "interval"].high == pytest.approx(WIDE)
-    assert math.isnan(found["random", "genre", "level"].low)
+    assert found["production", "genre", LEVEL].low == pytest.approx(-WIDE)
+    assert found["production", "genre", INTERVAL].high == pytest.approx(WIDE)
+    assert math.isnan(found["random", "genre", LEVEL].low)
 
 
 def test_gate_weighs_annotations_as_told() -> None:

@@ -38,11 +38,21 @@ TABLE = [
     (drift(RELABELLED, SAME, SAME), False, Action.NOTHING, "Nothing has changed."),
     (drift(RELABELLED), True, Action.REFRESH, "Weekly: 1 relabelled since the last training."),
     # tracks within the limit
-    (drift(added(10), added(10)), False, Action.EXTEND, "10 added, within 10%"),
-    (drift(added(10), added(2)), False, Action.EXTEND, "2 added, within 10%"),
+    (
+        drift(added(10), added(10)),
+        False,
+        Action.EXTEND,
+        "10 added since the last activation; 10.0% are new",
+    ),
+    (
+        drift(added(10), added(2)),
+        False,
+        Action.EXTEND,
+        "2 added since the last activation; 10.0% are new",
+    ),
     (drift(added(10), SAME), False, Action.NOTHING, "Nothing has changed."),
     (drift(added(10), SAME), True, Action.REFRESH, "Weekly: 10 added since the last training."),
-    (drift(GONE, GONE), False, Action.EXTEND, "1 removed, within"),
+    (drift(GONE, GONE), False, Action.EXTEND, "1 removed since the last activation; 0.0% are new"),
     # beyond it
     (drift(added(11), added(11)), False, Action.REFRESH, "11.0% of the tracks are new"),
     (drift(added(11), SAME), False, Action.REFRESH, "11.0% of the tracks are new"),
