@@ -5,8 +5,9 @@ pipeline, which decodes and stores it. What the assets `catalog`, `tracks` and `
 called here, each step in a process of its own, as under Dagster. Decodes are counted by the files
 that a step has written into the store. It takes 32 kB of disk a track and second, freed again.
 
-What is not decoded costs the same whatever the files' length, so shares of the first run are
-largest with the shortest files that give clips, which are the default.
+What is not decoded costs the same whatever the files are, so shares of the first run are largest
+with the shortest files that give clips and that are 16 kHz mono already, which are the default;
+``--stereo`` gives 44.1 kHz stereo in four formats.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -37,6 +38,8 @@ from ml.workspace import Workspace
 COLUMNS = ("track_id", "path", "title", "artist", "album", "genre", "mood")
 SOURCES = 20  # an inode of ext4 has at most 65,000 names
 SHORTEST_SECONDS = 10.2
+PLAIN, USUAL = ("wav", "flac"), ("wav", "flac", "ogg", "mp3")
+USUAL_RATE = 44_100
 SECOND_BYTES = 33_000
 ADDED = 10
 NOOP_GOAL_SECONDS, ADDED_GOAL, MEMORY_GOAL_MB = 60, 0.02, 2048
@@ -84,7 +87,7 @@ def main() -> None:
     for tracks in arguments.sizes or [arguments.tracks]:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             require_space(Path(folder), tracks, arguments.seconds)
-            steps += live(Path(folder), tracks, arguments.seconds)
+            steps += live(Path(folder), tracks, arguments.seconds, stereo=arguments.stereo)
     hidden = {"memory_mb", "said"}
     rows = [{k: v for k, v in asdict(step).items() if k not in hidden} for step in steps]
     print_report("catalogue", rows, judge(steps))
@@ -98,6 +101,7 @@ def parse_arguments() -> argparse.Namespace:
         "--sizes", type=lambda text: [int(size) for size in text.split(",")], help="1000,10000"
     )
     parser.add_argument("--seconds", type=float, default=SHORTEST_SECONDS, help="of each file")
+    parser.add_argument("--stereo", action="store_true", help="44.1 kHz; wav, flac, ogg and mp3")
     parser.add_argument("--folder", help="where the disk has room; the default is for temporaries")
     return parser.parse_args()
 
@@ -112,10 +116,11 @@ def require_space(folder: Path, tracks: int, seconds: float) -> None:
         )
 
 
-def live(folder: Path, tracks: int, seconds: float) -> list[Step]:
+def live(folder: Path, tracks: int, seconds: float, *, stereo: bool) -> list[Step]:
     """Run the first time, again, and after each small change."""
-    write_links(folder, tracks + ADDED, seconds)
-    rows = [make_row(number) for number in range(tracks + ADDED)]
+    formats = USUAL if stereo else PLAIN
+    rows = [make_row(number, formats) for number in range(tracks + ADDED)]
+    write_links(folder, [row[1] for row in rows], seconds, stereo=stereo)
     steps: list[Step] = []
 
     def run(name: str, *rows: list[str], denied: str | None = None) -> None:
@@ -135,23 +140,23 @@ def live(folder: Path, tracks: int, seconds: float) -> list[Step]:
     return steps
 
 
-def write_links(folder: Path, count: int, seconds: float) -> None:
-    """Write a few short files of music, wav and flac, and give them many names."""
-    music = make_music(seconds, rate=SAMPLE_RATE).mean(axis=1)
-    sources = []
-    for number in range(SOURCES):
-        source = folder / f"source_{number}.{('wav', 'flac')[number % 2]}"
-        sources.append(write_music(source, music * (1 - number / 2 / SOURCES), SAMPLE_RATE))
-    for number in range(count):
-        link = folder / make_row(number)[1]
-        if number % 1000 == 0:
-            link.parent.mkdir(parents=True)
+def write_links(folder: Path, paths: list[str], seconds: float, *, stereo: bool) -> None:
+    """Write a few short files of music, and give them many names."""
+    rate = USUAL_RATE if stereo else SAMPLE_RATE
+    music = make_music(seconds, rate=rate)
+    music = music if stereo else music.mean(axis=1)
+    sources = [folder / f"source_{number}{Path(paths[number]).suffix}" for number in range(SOURCES)]
+    for number, source in enumerate(sources):
+        write_music(source, music * (1 - number / 2 / SOURCES), rate)
+    for number, path in enumerate(paths):
+        link = folder / path
+        link.parent.mkdir(parents=True, exist_ok=True)
         os.link(sources[number % SOURCES], link)
 
 
-def make_row(number: int) -> list[str]:
+def make_row(number: int, formats: Sequence[str]) -> list[str]:
     """Make a row of the manifest."""
-    suffix = ("wav", "flac")[number % SOURCES % 2]
+    suffix = formats[number % SOURCES % len(formats)]
     path = f"music/{number // 1000:03d}/{number:06d}.{suffix}"
     labels = (f"genre {number % 12}|genre {number % 7}", f"mood {number % 5}")
     return [f"track {number}", path, f"Title {number}", f"Artist {number // 10}", "Album", *labels]

@@ -90,6 +90,10 @@ def roll_back(database: Database, registry: Registry, workspace: Workspace) -> t
         If there was none before, or it was retired.
     """
     before = active_version(database)
+    if before is not None and kept_versions(database) == [before]:
+        raise DatabaseError(
+            f"Version {before} is the only one that is loaded: there is none to go back to."
+        )
     version = rollback(database)
     _follow(registry, workspace, version, before)
     return before or 0, version

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ml.collection import Collection
 from ml.errors import EvaluationError
 from ml.evaluation.metrics import IndexArray
-from ml.evaluation.resampling import interval
+from ml.evaluation.resampling import score_interval
 from ml.evaluation.scores import Score
 
 VALIDATION_SHARE = 0.1
@@ -166,7 +166,7 @@ def average_folds(scores: Sequence[Score], confidence: float = 0.95) -> Score:
     first = scores[0]
     mean = float(np.mean([s.map for s in scores]))
     replicates: NDArray[np.float64] = np.mean([s.replicates for s in scores], axis=0)
-    low, high = interval(replicates, mean, confidence)
+    low, high = score_interval(replicates, mean, confidence)
     shared = set.intersection(*(set(s.details) for s in scores))
     return Score(
         first.protocol,

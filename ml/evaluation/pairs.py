@@ -23,7 +23,7 @@ from ml.evaluation.metrics import (
     euclidean_distances,
     expected_average_precision,
 )
-from ml.evaluation.resampling import Multiplicity, interval, resampled_average_precision
+from ml.evaluation.resampling import Multiplicity, resampled_average_precision, score_interval
 from ml.evaluation.scores import CategoryScore, Score
 
 PAIR_PROTOCOLS = ("paper", "xt", "artist")
@@ -234,7 +234,7 @@ def _summarise(
     weights = multiplicity[scored] if annotation.name == "track" else np.float32(1)
     by_resample = _mean(resampled[scored], 1)
     replicates = _mean(by_resample, 0, weights)
-    low, high = interval(replicates, float(by_category.mean()), settings.confidence)
+    low, high = score_interval(replicates, float(by_category.mean()), settings.confidence)
     names = [name for name, known in zip(annotation.categories, scored, strict=True) if known]
     return Score(
         protocol,
@@ -269,7 +269,7 @@ def _bound(
     if annotation.name == "track":
         return [(math.nan, math.nan)] * len(scores)
     pairs = zip(replicates, scores.tolist(), strict=True)
-    return [interval(resampled, score, settings.confidence) for resampled, score in pairs]
+    return [score_interval(resampled, score, settings.confidence) for resampled, score in pairs]
 
 
 def _mean(

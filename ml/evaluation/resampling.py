@@ -71,6 +71,14 @@ def interval(
     return float(low) - bias, float(high) - bias
 
 
+def score_interval(
+    replicates: NDArray[np.float64], estimate: float, confidence: float
+) -> tuple[float, float]:
+    """Give the interval of a score, as `interval` does, within the 0 to 1 that a score can be."""
+    low, high = interval(replicates, estimate, confidence)
+    return max(low, 0.0), min(high, 1.0)
+
+
 def resampled_average_precision(
     distances: FloatArray,
     relevant: NDArray[np.bool_],

@@ -24,7 +24,7 @@ from ml.evaluation.metrics import (
     precision_at,
     skewness,
 )
-from ml.evaluation.resampling import Multiplicity, interval
+from ml.evaluation.resampling import Multiplicity, score_interval
 from ml.evaluation.scores import CategoryScore, Score
 
 _BLOCK = 64  # queries ranked together: 20 MB of float64 distances for 40,000 clips
@@ -156,7 +156,7 @@ def _summarise(
     candidates = len(annotation.labelled) - 1
     chances = np.asarray(expected_average_precision(relevant, candidates))
     replicates = _resampled_mean(scores, tracks[asked], multiplicity)
-    low, high = interval(replicates, float(scores.mean()), settings.confidence)
+    low, high = score_interval(replicates, float(scores.mean()), settings.confidence)
     return Score(
         "full",
         annotation.name,

@@ -216,8 +216,8 @@ def clip_completeness(services: Services) -> dg.AssetCheckResult:
         passed=not missing and not unreadable and not outside and share <= MAX_QUARANTINED_SHARE,
         description=f"{len(missing)} tracks without clips, {len(unreadable)} without audio, "
         f"{outside} clips beyond their track's end, {len(quarantined)} tracks quarantined "
-        f"({share:.1%}, limit {MAX_QUARANTINED_SHARE:.0%}; `quarantine` of the asset says what to "
-        "do about each).",
+        f"({share:.1%}, limit {MAX_QUARANTINED_SHARE:.0%})"
+        + (": `quarantine` of the asset says what to do about each." if len(quarantined) else "."),
         metadata={"missing": sorted(missing)[:50]},
     )
 
