@@ -25,6 +25,11 @@ def show_picture(png: bytes) -> dg.MetadataValue:
     return dg.MetadataValue.md(f"![figure](data:image/png;base64,{encoded})")
 
 
+def show_link(text: str, address: str) -> dg.MetadataValue:
+    """Show a link by its text; an address is longer than the page is wide."""
+    return dg.MetadataValue.md(f"[{text}]({address})")
+
+
 def _markdown(frame: pd.DataFrame) -> str:
     header = [str(column) for column in frame.columns]
     rows = [[_cell(value) for value in row] for row in frame.itertuples(index=False)]

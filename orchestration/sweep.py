@@ -14,7 +14,7 @@ from pydantic import Field
 from ml.snapshot import STORED, TRAINED, keep_snapshot
 from orchestration.assets.modelling import ConvNetConfig, configure_training
 from orchestration.failures import explain_failures
-from orchestration.metadata import show_table
+from orchestration.metadata import show_link, show_table
 from orchestration.queue import PIPELINE_TAG
 from orchestration.resources import Services
 
@@ -80,7 +80,7 @@ def choose_best(
     context.add_output_metadata(
         {
             "version": version.number,
-            "mlflow": dg.MetadataValue.url(registry.link_run(model.run_id)),
+            "mlflow": show_link("the run in MLflow", registry.link_run(model.run_id)),
             "trials": show_table(trials.sort_values("map", ascending=False)),
         }
     )

@@ -234,13 +234,15 @@ def table_markdown(rows: Sequence[ScoreRow], protocol: str = PROTOCOLS[0]) -> st
     return _join_cells(lines)
 
 
-def details_markdown(rows: Sequence[ScoreRow]) -> str:
+def details_markdown(rows: Sequence[ScoreRow], beginnings: tuple[str, ...] = ("",)) -> str:
     """Write what scores have beside their mAP: precision at k and hubness.
 
     Parameters
     ----------
     rows : Sequence[ScoreRow]
         Rows of any number of encoders and protocols.
+    beginnings : tuple of str
+        Of the names of the figures that are wanted.
 
     Returns
     -------
@@ -248,7 +250,8 @@ def details_markdown(rows: Sequence[ScoreRow]) -> str:
         A Markdown table with a line for each encoder and annotation that has such figures.
     """
     detailed = [row for row in rows if row.get("details")]
-    names = list(dict.fromkeys(name for row in detailed for name in row["details"]))
+    every = dict.fromkeys(name for row in detailed for name in row["details"])
+    names = [name for name in every if name.startswith(beginnings)]
     lines = [["encoder", "annotation", *(name.replace("_", " ") for name in names)]]
     lines.append(["---"] * len(lines[0]))
     for row in detailed:

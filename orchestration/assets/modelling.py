@@ -11,7 +11,7 @@ from pydantic import Field
 from ml.snapshot import EVALUATED, SEEN, STORED, TRAINED, keep_snapshot
 from orchestration.assets.catalogue import clips, tracks
 from orchestration.failures import explain_failures
-from orchestration.metadata import Materialized, show_picture, show_table
+from orchestration.metadata import Materialized, show_link, show_picture, show_table
 from orchestration.partitions import BUCKETS
 from orchestration.queue import PIPELINE_POOL
 from orchestration.resources import Services
@@ -77,7 +77,7 @@ def baseline_model(services: Services) -> Materialized:
         metadata={
             "training_clips": len(training.clips),
             "training_tracks": training.clips["track_id"].nunique(),
-            "mlflow": dg.MetadataValue.url(registry.link_run(model.run_id)),
+            "mlflow": show_link("the run in MLflow", registry.link_run(model.run_id)),
             **model.to_record(),
         }
     )
@@ -119,7 +119,7 @@ def candidate_model(config: ConvNetConfig, services: Services) -> Materialized:
             **find_best(history),
             "epoch_by_epoch": show_table(tabulate_history(history)),
             "history": show_picture(render(plot_history(history))),
-            "mlflow": dg.MetadataValue.url(registry.link_run(model.run_id)),
+            "mlflow": show_link("the run in MLflow", registry.link_run(model.run_id)),
             **model.to_record(),
         }
     )
@@ -165,8 +165,8 @@ def evaluation(services: Services) -> Materialized:
             **_explain_protocols(),
             **_show_evaluation(result, services.workspace.picture_folder(result.fingerprint)),
             **({"agreement_with_raters": show_table(pd.DataFrame(agreement))} if agreement else {}),
-            "examples_to_listen_to": dg.MetadataValue.url(
-                f"{registry.link_run(run_id)}/artifacts/{LISTENING}"
+            "examples_to_listen_to": show_link(
+                "ten searches in MLflow", f"{registry.link_run(run_id)}/artifacts/{LISTENING}"
             ),
             "reused": result.reused,
         }
@@ -211,8 +211,11 @@ def _show_evaluation(result: "Evaluation", pictures: Path) -> dict[str, dg.Metad
             name = f"{split}_{protocol}"
             metadata[f"table_1_{name}"] = dg.MetadataValue.md(table_markdown(rows, protocol))
             metadata[f"differences_{name}"] = show_table(own)
-        metadata[f"further_figures_{split}"] = dg.MetadataValue.md(details_markdown(rows))
-        # The full protocol's hubness, in the further figures, has clips of one's own track too.
+        # Apart, as the page makes every entry as wide as the widest table, and cuts them all off.
+        precision = details_markdown(rows, ("precision", "chance"))
+        hubness = details_markdown(rows, ("hubness", "never"))  # with clips of one's own track
+        metadata[f"precision_{split}"] = dg.MetadataValue.md(precision)
+        metadata[f"hubness_{split}"] = dg.MetadataValue.md(hubness)
         metadata[f"hubness_between_tracks_{split}"] = show_table(
             pd.DataFrame(result.hubness[split])
         )
@@ -270,7 +273,7 @@ def production_model(config: PromotionConfig, services: Services) -> Materialize
             "replaced": record["replaced"] or "none",
             "force_reason": record["force_reason"] or "none",
             "test_map_by_protocol": show_table(scores),
-            "mlflow": dg.MetadataValue.url(registry.link_run(record["run_id"])),
+            "mlflow": show_link("the run in MLflow", registry.link_run(record["run_id"])),
             "run_id": record["run_id"],
         }
     )

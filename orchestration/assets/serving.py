@@ -152,5 +152,5 @@ def _describe_serving(serving: "Serving | None") -> dict[str, str | int | float]
     if serving.previous_version is not None:
         facts["version_before"] = serving.previous_version
     if serving.overlap is not None:
-        facts["neighbours_shared_with_it"] = serving.overlap
+        facts["neighbours_shared_with_it"] = round(serving.overlap, 4)
     return facts

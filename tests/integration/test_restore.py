@@ -22,6 +22,17 @@ def run(program: str, *arguments: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def recreate(url: str, name: str) -> None:
+    """Drop a database, and make an empty one of its name."""
+    elsewhere = make_conninfo(url, dbname="template1")
+    with psycopg.connect(elsewhere, autocommit=True) as connection:
+        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+        connection.execute(drop)
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(url)
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+
 def test_dumped_database_is_restored_and_answers_as_before(
     finished: "Home", tmp_path: Path
 ) -> None:
@@ -31,14 +42,10 @@ def test_dumped_database_is_restored_and_answers_as_before(
         expected = similar_tracks(database, "tone_000", 5)
         name = str(conninfo_to_dict(database.url)["dbname"])
         run("pg_dump", "--format=custom", "--file", dump, database.url)
-        elsewhere = make_conninfo(database.url, dbname="template1")
-        with psycopg.connect(elsewhere, autocommit=True) as connection:
-            drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
-            connection.execute(drop)
-            with pytest.raises(psycopg.OperationalError):
-                psycopg.connect(database.url)
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        for _ in range(2):  # into an empty database, and into one that has everything
+        for migrated in (False, True):  # as another server has it, and as `db up` leaves it
+            recreate(database.url, name)
+            if migrated:
+                database.migrate()
             restore = ("--clean", "--if-exists", "--exit-on-error", "--dbname", database.url, dump)
             run("pg_restore", *restore)
             database.migrate()

@@ -141,8 +141,8 @@ def test_refresh_shows_what_a_person_judges_a_run_by(first: Run) -> None:
             assert "random" in shown
             assert "convnet" in shown
             assert len(shown) < SHOWN_INLINE
-        for figure in ("precision at 10", "hubness skew"):
-            assert f"| {figure} |" in str(evaluation[f"further_figures_{split}"])
+        for part, figure in (("precision", "precision at 10"), ("hubness", "hubness skew")):
+            assert f"| {figure} |" in str(evaluation[f"{part}_{split}"])
         assert str(evaluation[f"figure_{split}"]).startswith("![figure](data:image/png;base64,")
     assert first.metadata("candidate_model")["epochs"] == 2
     assert first.metadata("index")["recall"] == pytest.approx(1.0, abs=0.02)
