@@ -7,7 +7,7 @@ from ml.audio import SAMPLE_RATE
 from ml.audio_store import CLIP_SAMPLES
 from ml.clip_settings import ClipSettings
 from ml.shrinking import MAX_VANISHED, require_most
-from ml.snapshot import SEEN, compare_snapshots, keep_stored, take_snapshot
+from ml.snapshot import SEEN, compare_snapshots, digest_snapshot, keep_stored, take_snapshot
 from ml.splits import N_BUCKETS, SPLITS, count_splits, split_tracks
 from ml.workspace import Workspace
 from orchestration.assets.clip_config import ClipsConfig, configure_clips
@@ -73,7 +73,7 @@ def catalog(config: CatalogConfig, services: Services) -> Materialized:
     return dg.MaterializeResult(
         metadata={
             "manifest": services.environment.manifest,
-            "digest": found.digest,
+            "digest": digest_snapshot(now),  # as the sensor and the tags of runs have it
             "changes_since_last_run": changes,
             "dagster/row_count": len(found.tracks),
             "dagster/column_schema": describe_columns(found.tracks),
@@ -223,8 +223,8 @@ def clip_completeness(services: Services) -> dg.AssetCheckResult:
 
 
 def _show_rejected(rejected: pd.DataFrame) -> dg.MetadataValue:
-    """Show what to do first: the page cuts off what is far to the right."""
-    return show_table(rejected, ["row", "track_id", "reason", "remedy", "path"])
+    """Show no paths: the page cuts off what is far to the right."""
+    return show_table(rejected, ["row", "track_id", "reason", "remedy"])
 
 
 def _name_first(rejected: pd.DataFrame) -> str:

@@ -177,7 +177,8 @@ def _describe_verdict(verdict: "Verdict", *, serves: bool) -> str:
     """Say what the gate says, or would say of what is in production by now."""
     word = "would pass" if serves and verdict.passed else "passes" if verdict.passed else "fails"
     subject = "The candidate, the version in production," if serves else "The candidate"
-    return f"{subject} {word}. {' '.join(verdict.reasons)} Judged by `map_gate` in `refresh` alone."
+    judge = "The check map_gate judges, in the job refresh alone."
+    return f"{subject} {word}. {' '.join(verdict.reasons)} {judge}"
 
 
 def _explain_protocols() -> dict[str, str]:
