@@ -1,5 +1,6 @@
 """The command that looks whether everything is in place: a line each, ok or what to do."""
 
+import math
 import os
 import platform
 import shutil
@@ -167,8 +168,10 @@ def check_dagster(environment: Environment) -> str:
         return "not made yet: `make dev` or `make pipeline` makes it"
     with _open_instance(folder) as instance:
         beats = instance.get_daemon_heartbeats().values()
-    alive = any(time.time() - beat.timestamp < HEARTBEAT_SECONDS for beat in beats)
-    daemon = "a daemon runs" if alive else "no daemon: `make dev` starts one"
+    silent = min((time.time() - beat.timestamp for beat in beats), default=math.inf)
+    daemon = "no daemon: `make dev` starts one"
+    if silent < HEARTBEAT_SECONDS:
+        daemon = f"a daemon, alive {silent:.0f} s ago"
     return ", ".join(filter(None, [str(folder), daemon, _name_running(environment)]))
 
 

@@ -130,9 +130,10 @@ def evaluate_candidates(workspace: Workspace, registry: Registry) -> Evaluation:
         _draw(known, workspace)
         return known
     with open_encoders(registry, baseline, candidate, production) as encoders:
-        contests = {
-            split: hold_contest(encoders, CANDIDATE, judged.of(split), SETTINGS) for split in SPLITS
-        }
+        contests = {}
+        for split in SPLITS:
+            logger.info("Comparing on %s tracks", split)
+            contests[split] = hold_contest(encoders, CANDIDATE, judged.of(split), SETTINGS)
     compared = production.number if production else None
     test, heard = judged.of("test"), contests["test"].embeddings
     track_map = map_tracks(heard, test.labels.tracks, test.labels.genres)
