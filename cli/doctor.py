@@ -167,12 +167,12 @@ def check_dagster(environment: Environment) -> str:
     if not (folder / "dagster.yaml").exists():
         return "not made yet: `make dev` or `make pipeline` makes it"
     with _open_instance(folder) as instance:
-        beats = instance.get_daemon_heartbeats().values()
+        beats, running = instance.get_daemon_heartbeats().values(), _list_running(instance)
     silent = min((time.time() - beat.timestamp for beat in beats), default=math.inf)
     daemon = "no daemon: `make dev` starts one"
     if silent < HEARTBEAT_SECONDS:
         daemon = f"a daemon, alive {silent:.0f} s ago"
-    return ", ".join(filter(None, [str(folder), daemon, _name_running(environment)]))
+    return ", ".join(filter(None, [str(folder), daemon, running]))
 
 
 def check_catalogue(environment: Environment) -> str:
@@ -213,11 +213,15 @@ def _name_running(environment: Environment) -> str:
     folder = environment.dagster_folder
     if not (folder / "dagster.yaml").exists():
         return ""
+    with _open_instance(folder) as instance:
+        return _list_running(instance)
+
+
+def _list_running(instance: "DagsterInstance") -> str:
     from dagster import DagsterRunStatus, RunsFilter
 
     under_way = RunsFilter(statuses=[DagsterRunStatus.STARTING, DagsterRunStatus.STARTED])
-    with _open_instance(folder) as instance:
-        return ", ".join(f"`{run.job_name}` is running" for run in instance.get_runs(under_way))
+    return ", ".join(f"`{run.job_name}` is running" for run in instance.get_runs(under_way))
 
 
 @contextmanager

@@ -83,8 +83,8 @@ def read_catalog(manifest: str, denied: Collection[str] = ()) -> Catalog:
     catalog = Catalog(_usable(rows, reasons, root), _rejected(rows, reasons))
     if catalog.tracks.empty:
         raise CatalogError(
-            f"No row of {manifest} can be used: {_tally(catalog.rejected)}. Mend that, or point "
-            "CATALOG elsewhere."
+            f"No row of {manifest} can be used: {explain_rejected(catalog.rejected)}. "
+            "Mend that, or point CATALOG elsewhere."
         )
     return catalog
 
@@ -118,6 +118,25 @@ def find_rejections(rows: pd.DataFrame, root: Root, denied: Collection[str] = ()
         first = ranked.drop_duplicates("index").set_index("index")["check"]
         return first.astype(str)  # type: ignore[no-any-return]
     return pd.Series(dtype=str)
+
+
+def explain_rejected(rejected: pd.DataFrame) -> str:
+    """Count the rejected rows of each reason, name one of them, and say what to do.
+
+    Parameters
+    ----------
+    rejected : pandas.DataFrame
+        As in `Catalog`.
+
+    Returns
+    -------
+    str
+        Reasons in the order of the rows, with ``;`` between them; empty if there are none.
+    """
+    return "; ".join(
+        f"{len(rows)} {reason}, such as {rows['path'].iloc[0]!r} ({rows['remedy'].iloc[0]})"
+        for reason, rows in rejected.groupby("reason", sort=False)
+    )
 
 
 def split_labels(values: pd.Series) -> pd.Series:
@@ -208,11 +227,3 @@ def _rejected(rows: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
     rejected["reason"] = reasons
     rejected["remedy"] = reasons.map(REMEDIES)
     return rejected.sort_values("row").reset_index(drop=True)
-
-
-def _tally(rejected: pd.DataFrame) -> str:
-    """Count the rows of each reason; say what to do about them, and name one."""
-    return "; ".join(
-        f"{len(rows)} {reason}, such as {rows['path'].iloc[0]!r} ({rows['remedy'].iloc[0]})"
-        for reason, rows in rejected.groupby("reason", sort=False)
-    )

@@ -89,13 +89,15 @@ def catalog(config: CatalogConfig, services: Services) -> Materialized:
 @explain_failures
 def rejected_rows_under_limit(services: Services) -> dg.AssetCheckResult:
     """At most a tenth of the manifest's rows are rejected."""
+    from ml.catalog import explain_rejected
+
     rejected = services.workspace.load_table("rejected")
     rows = len(services.workspace.load_table("catalog")) + len(rejected)
     share = len(rejected) / rows
     return dg.AssetCheckResult(
         passed=share <= MAX_REJECTED_SHARE,
         description=f"{len(rejected)} of {rows} rows rejected ({share:.1%}, limit "
-        f"{MAX_REJECTED_SHARE:.0%}). {_name_first(rejected)}".strip(),
+        f"{MAX_REJECTED_SHARE:.0%}). {explain_rejected(rejected)}".strip(),
         metadata={"rejected_rows": _show_rejected(rejected)},
     )
 
@@ -225,18 +227,6 @@ def clip_completeness(services: Services) -> dg.AssetCheckResult:
 def _show_rejected(rejected: pd.DataFrame) -> dg.MetadataValue:
     """Show no paths: the page cuts off what is far to the right."""
     return show_table(rejected, ["row", "track_id", "reason", "remedy"])
-
-
-def _name_first(rejected: pd.DataFrame) -> str:
-    """Say what to do about one row of each reason, for a terminal that shows no table."""
-    first = rejected.drop_duplicates("reason")
-    named = [
-        f"{reason}, such as row {row} ({path}): {remedy}"
-        for row, path, reason, remedy in zip(
-            *(first[name] for name in ("row", "path", "reason", "remedy")), strict=True
-        )
-    ]
-    return "; ".join(named) + "." if named else ""
 
 
 def _find_changes(workspace: Workspace, now: pd.DataFrame, max_vanished: float) -> str:

@@ -4,7 +4,7 @@ Both are off until somebody switches them on (`make dev` does). Each request is 
 that failed is for people to look at, and to run again.
 """
 
-from collections.abc import Collection
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -85,14 +85,14 @@ def _respond(
             f"Run {earlier[0].run_id} was asked for the same and ended: {earlier[0].status.value}. "
             "Not again until the catalogue changes, or somebody runs it and it goes on."
         )
-    return _request(key, found, decision, _list_failed(instance))
+    # With the buckets that failed, which the page shows red until they are done.
+    buckets = [*decision.buckets, *_list_failed(instance)] if decision.buckets else []
+    return _request(key, found, decision, buckets)
 
 
 def _request(
-    key: str, found: Measurement, decision: Decision, failed: Collection[int]
+    key: str, found: Measurement, decision: Decision, buckets: Sequence[int]
 ) -> dg.RunRequest:
-    """Ask for what was decided, and for the buckets beside it that failed: they are shown red."""
-    buckets = sorted({*decision.buckets, *failed}) if decision.buckets else ()
     tags = bucket_range(buckets) if buckets else EVERY_BUCKET
     return dg.RunRequest(
         run_key=key,

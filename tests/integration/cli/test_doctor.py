@@ -42,7 +42,7 @@ def test_home_that_serves_is_in_order(finished: "Home") -> None:
     assert found["catalogue"]["detail"].startswith("39 tracks in")
     assert "1 rows rejected" in found["catalogue"]["detail"]
     assert "pgvector 0.8" in found["database"]["detail"]
-    assert "1 model version" in found["mlflow"]["detail"]
+    assert found["mlflow"]["detail"].endswith(" 1 model version")
     assert "no daemon" in found["dagster"]["detail"]
 
 

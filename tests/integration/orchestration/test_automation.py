@@ -118,6 +118,7 @@ def test_added_track_is_found_without_training(home: "Home") -> None:
     request = look(home)
     assert request.job_name == request.tags[ACTION] == "extend"
     assert "1 added since the last activation" in request.tags[REASON]
+    assert "within 10%" in request.tags[REASON]
     assert look(home).run_key == request.run_key, "asked for once"
     first = request.tags["dagster/asset_partition_range_start"]
     assert first == request.tags["dagster/asset_partition_range_end"], "of one bucket"

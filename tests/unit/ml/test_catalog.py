@@ -267,6 +267,7 @@ def test_directory_and_unknown_protocol_are_refused(folder: Path) -> None:
 def test_manifest_without_a_usable_row_tallies_the_reasons(folder: Path) -> None:
     message = refusal(folder, f"{HEADER}\n1,x.wav,,,,,\n2,y.wav,,,,,\n,a.wav,,,,,\n")
     assert "2 missing_file, such as 'x.wav' (" in message
+    assert message.index("2 missing_file") < message.index("1 missing_id")
     assert "1 missing_id, such as 'a.wav' (give the row a track_id)" in message
 
 
