@@ -11,7 +11,7 @@ from ml.baseline import fit_baseline
 from ml.catalog import read_catalog
 from ml.clips import extract_clips
 from ml.collection import Collection
-from ml.embedding import read_batches
+from ml.embedding import hear_clips
 from ml.encoders import Encoder, RandomEncoder, load_encoder
 from ml.errors import EvaluationError
 from ml.evaluation.comparison import compare_encoders
@@ -115,7 +115,7 @@ def _resolve(name: str, collection: Collection) -> Encoder:
         return RandomEncoder()
     if name == BASELINE:
         training = collection.of("train")
-        return fit_baseline(read_batches(training.store, training.clips))
+        return fit_baseline(hear_clips(training.store, training.clips, "batches heard"))
     return load_encoder(Path(name))
 
 

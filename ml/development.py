@@ -14,7 +14,7 @@ from typing import Any
 
 from ml.baseline import BaselineSettings, fit_baseline
 from ml.collection import Collection
-from ml.embedding import read_batches
+from ml.embedding import hear_clips
 from ml.encoders import DESCRIPTION_FILE, Encoder, save_encoder
 from ml.errors import TrainingError
 from ml.provenance import describe_environment
@@ -70,7 +70,7 @@ def develop_baseline(collection: Collection, workspace: Workspace, registry: Reg
     settings = BaselineSettings()
 
     def fit(*_: object) -> Encoder:  # it has no curve to report and no checkpoint to keep
-        return fit_baseline(read_batches(training.store, training.clips), settings)
+        return fit_baseline(hear_clips(training.store, training.clips, "batches heard"), settings)
 
     return _develop("baseline", fit, asdict(settings), [training], workspace, registry)
 

@@ -72,6 +72,27 @@ def read_ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
             yield item  # type: ignore[misc]  # not the end
 
 
+def hear_clips(store: AudioStore, clips: pd.DataFrame, what: str) -> Iterator[Float32]:
+    """Read clips in batches, the next one while a batch is worked on, and log how far it is.
+
+    Parameters
+    ----------
+    store : AudioStore
+        Where the tracks lie.
+    clips : pandas.DataFrame
+        Columns `digest` and `start` (samples).
+    what : str
+        Is counted, such as ``"batches embedded"``.
+
+    Returns
+    -------
+    iterator of numpy.ndarray [shape=(B, 160000)]
+        float32 at 16 kHz.
+    """
+    batches = -(-len(clips) // BATCH_CLIPS)
+    return track_progress(read_ahead(read_batches(store, clips)), batches, what, logger)
+
+
 def embed_clips(
     encoder: Encoder, store: AudioStore, clips: pd.DataFrame
 ) -> npt.NDArray[np.float32]:
@@ -93,10 +114,8 @@ def embed_clips(
     """
     keep_memory()
     embeddings = np.empty((len(clips), EMBEDDING_DIM), np.float32)
-    batches = -(-len(clips) // BATCH_CLIPS)
     done = 0
-    reading = read_ahead(read_batches(store, clips))
-    for batch in track_progress(reading, batches, "batches embedded", logger):
+    for batch in hear_clips(store, clips, "batches embedded"):
         embeddings[done : done + len(batch)] = encoder.encode(torch.from_numpy(batch)).numpy()
         done += len(batch)
     return embeddings
