@@ -33,6 +33,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "paper": lambda usual: _without_timbre(replace(usual, triplets=PRESETS["paper"])),
         "no-timbre": _without_timbre,
         "waveform": _with_minibatch(lambda m: replace(m, domain="waveform")),
+        "no-colour": _with_effects(lambda e: replace(e, colour_db=0)),
         "no-gain": _with_effects(lambda e: replace(e, gain_probability=0)),
         "no-tilt": _with_effects(lambda e: replace(e, tilt_probability=0)),
         "lowpass": _with_effects(lambda e: replace(e, lowpass_probability=0.5)),

@@ -43,6 +43,9 @@ class EffectSettings:
         Spectral tilt, uniform within plus or minus so many decibels per octave; not in the paper.
     lowpass_probability, lowpass_hz
         Band limit as of a lossy codec: cutoff in Hz, log-uniform; not in the paper.
+    colour_db
+        Standard deviation, in decibels, of the equalisers through which a network in training
+        hears both versions of a crop (`ml.effects.colour`); not in the paper.
     """
 
     sample_rate: int = 16_000
@@ -64,6 +67,7 @@ class EffectSettings:
     tilt_db_per_octave: float = 1.5
     lowpass_probability: float = 0.0
     lowpass_hz: Range = (3000.0, 7500.0)
+    colour_db: float = 6.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -75,11 +79,15 @@ class EffectSettings:
         for name in ("rate", "decay_seconds", "lowpass_hz"):
             if getattr(self, name)[0] <= 0:
                 raise ValueError(f"{name} must be above zero, not {getattr(self, name)}")
+        if self.colour_db < 0:
+            raise ValueError(f"colour_db must be 0 or above, not {self.colour_db}")
         if self.noise_truncation <= 0:
             raise ValueError(f"noise_truncation must be above zero, not {self.noise_truncation}")
 
 
-PAPER_EFFECTS = EffectSettings(gain_probability=0, tilt_probability=0, lowpass_probability=0)
+PAPER_EFFECTS = EffectSettings(
+    gain_probability=0, tilt_probability=0, lowpass_probability=0, colour_db=0
+)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from ml.audio import Float32, to_float
 from ml.collection import Collection, encode_labels
 from ml.effects.chain import EffectSettings, context_samples, draw_parameters
+from ml.effects.colour import draw_colours
 from ml.errors import TrainingError
 from ml.spectrogram import SpectrogramSettings
 from ml.training.rendering import Domain, Draw, Minibatch, render
@@ -128,14 +129,16 @@ class Minibatches(Dataset[Minibatch]):
         generator = np.random.default_rng([*self._seed, step])
         chosen = np.repeat(self.draw_tracks(generator), self._settings.crops)
         context = np.stack([self._draw_context(t, generator) for t in chosen.tolist()])
-        effects = torch.Generator().manual_seed(int(generator.integers(2**63)))
+        draws = torch.Generator().manual_seed(int(generator.integers(2**63)))
+        effects, clips = self._effects, 2 * len(context)
         return Draw(
             context=torch.from_numpy(context),
-            parameters=draw_parameters(self._effects, len(context), effects),
+            parameters=draw_parameters(effects, len(context), draws),
             samples=self._samples,
             track=torch.from_numpy(chosen),
             genres=torch.from_numpy(self._genres[chosen]),
             moods=torch.from_numpy(self._moods[chosen]),
+            colour=draw_colours(effects, clips, self._spectrogram, draws),
         )
 
     def draw_tracks(self, generator: np.random.Generator) -> npt.NDArray[np.int64]:

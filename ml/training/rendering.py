@@ -14,7 +14,7 @@ from ml.effects.magnitudes import mel_of_effects
 from ml.spectrogram import SpectrogramSettings, mel_spectrogram
 
 Domain = Literal["waveform", "magnitude"]
-_MOVED = ("context", "track", "genres", "moods")
+_MOVED = ("context", "track", "genres", "moods", "colour")
 
 
 class Draw(NamedTuple):
@@ -32,6 +32,8 @@ class Draw(NamedTuple):
         ``[C]`` int64, index of the track.
     genres, moods : Tensor
         ``[C, labels]`` bool.
+    colour : Tensor
+        ``[2 C, n_mels]`` float32, of both versions of each crop.
     """
 
     context: Tensor
@@ -40,6 +42,7 @@ class Draw(NamedTuple):
     track: Tensor
     genres: Tensor
     moods: Tensor
+    colour: Tensor
 
     @property
     def plain(self) -> Tensor:
@@ -68,6 +71,8 @@ class Minibatch(NamedTuple):
         ``[B]`` int64, index of the track.
     genres, moods : Tensor
         ``[B, labels]`` bool.
+    colour : Tensor
+        ``[B, n_mels]`` float32: what the network hears `mel` multiplied by.
     """
 
     mel: Tensor
@@ -75,6 +80,7 @@ class Minibatch(NamedTuple):
     track: Tensor
     genres: Tensor
     moods: Tensor
+    colour: Tensor
 
 
 def render(draw: Draw, spectrogram: SpectrogramSettings, domain: Domain) -> Minibatch:
@@ -105,4 +111,5 @@ def render(draw: Draw, spectrogram: SpectrogramSettings, domain: Domain) -> Mini
         track=draw.track.repeat(2),
         genres=draw.genres.repeat(2, 1),
         moods=draw.moods.repeat(2, 1),
+        colour=draw.colour,
     )

@@ -118,7 +118,7 @@ class TripletModule(lightning.LightningModule):
 
     def embed(self, batch: Minibatch, rows: Tensor) -> Tensor:
         """Embed some clips of a minibatch: the one place that knows what the network is fed."""
-        return self.network.embed_mel(batch.mel[rows])
+        return self.network.embed_mel(batch.mel[rows] * batch.colour[rows, :, None])
 
     def training_step(self, batch: Minibatch) -> Tensor:
         """Embed the clips, this process its part of them, and weigh the terms of all."""

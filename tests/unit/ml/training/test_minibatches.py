@@ -68,6 +68,7 @@ def test_minibatch_has_the_stated_shapes(collection: Collection) -> None:
     assert batch.source.tolist() == [*range(12), *range(12)]
     assert batch.genres.shape == (24, 2)
     assert batch.moods.shape == (24, 2)
+    assert batch.colour.shape == (24, 32)
     assert torch.isfinite(batch.mel).all()
     assert (batch.mel >= 0).all()
 
@@ -114,6 +115,11 @@ def test_second_half_is_the_first_transformed(collection: Collection) -> None:
     plain, transformed = epoch[0].mel.chunk(2)
     assert torch.equal(plain, mel_spectrogram(epoch.draw(0).plain, SPECTROGRAM))
     assert (plain != transformed).any(2).any(1).float().mean() > 0.8
+
+
+def test_every_version_of_every_crop_has_a_colour_of_its_own(collection: Collection) -> None:
+    colour = minibatches(collection.of("train"))[0].colour
+    assert (torch.cdist(colour, colour) + torch.eye(24)).min() > 0.1
 
 
 @pytest.mark.parametrize("domain", ["waveform", "magnitude"])

@@ -99,6 +99,18 @@ def test_steps_on_one_minibatch_lower_its_loss(
     assert module.sums["clips"] == 30 * len(batch.mel)
 
 
+def test_network_in_training_hears_the_colours_of_a_minibatch(
+    collection: Collection, tiny_training: TrainingSettings
+) -> None:
+    module = TripletModule(collection.of("train"), tiny_training).eval()
+    batch = module.make_minibatches(0)[0]
+    rows = torch.arange(3, 7)
+    undone = batch._replace(mel=batch.mel / batch.colour[:, :, None])
+    plain = module.network.embed_mel(batch.mel[rows])
+    torch.testing.assert_close(module.embed(undone, rows), plain, rtol=0, atol=1e-4)
+    assert (module.embed(batch, rows) - plain).norm(dim=1).min() > 0.01
+
+
 def test_the_best_epoch_by_validation_is_returned(
     collection: Collection, tiny_training: TrainingSettings
 ) -> None:
