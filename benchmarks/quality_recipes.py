@@ -19,6 +19,14 @@ def _without_timbre(usual: TrainingSettings) -> TrainingSettings:
     return replace(usual, encoder=replace(usual.encoder, timbre=0))
 
 
+def _without_colour(usual: TrainingSettings) -> TrainingSettings:
+    return replace(usual, effects=replace(usual.effects, colour_db=0))
+
+
+def _like_the_paper(usual: TrainingSettings) -> TrainingSettings:
+    return replace(_without_colour(_without_timbre(usual)), triplets=PRESETS["paper"])
+
+
 def _with_effects(change: Callable[[EffectSettings], EffectSettings]) -> Recipe:
     return lambda usual: replace(usual, effects=change(usual.effects))
 
@@ -30,10 +38,10 @@ def _with_minibatch(change: Callable[[MinibatchSettings], MinibatchSettings]) ->
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         "default": lambda usual: usual,
-        "paper": lambda usual: _without_timbre(replace(usual, triplets=PRESETS["paper"])),
+        "paper": _like_the_paper,
         "no-timbre": _without_timbre,
         "waveform": _with_minibatch(lambda m: replace(m, domain="waveform")),
-        "no-colour": _with_effects(lambda e: replace(e, colour_db=0)),
+        "no-colour": _without_colour,
         "no-gain": _with_effects(lambda e: replace(e, gain_probability=0)),
         "no-tilt": _with_effects(lambda e: replace(e, tilt_probability=0)),
         "lowpass": _with_effects(lambda e: replace(e, lowpass_probability=0.5)),

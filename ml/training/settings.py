@@ -92,6 +92,7 @@ def configure(
     steps_per_epoch: int,
     domain: str = MinibatchSettings.domain,
     timbre: int = TIMBRE,
+    colour_db: float = EffectSettings.colour_db,
     without: Sequence[str] = (),
     **settings: Any,  # noqa: ANN401 (fields of TrainingSettings)
 ) -> TrainingSettings:
@@ -109,6 +110,8 @@ def configure(
         Where the effects are applied.
     timbre : int
         Dimensions of the embedding that hold the timbre; 0 for the paper's encoder.
+    colour_db : float
+        Of the equalisers through which the network hears; 0 for the paper's training.
     without : sequence of str
         Terms of the objective that are switched off.
     **settings
@@ -121,7 +124,7 @@ def configure(
     Raises
     ------
     TrainingError
-        A name is unknown.
+        A name is unknown, or a setting cannot be.
     """
     if variant not in get_args(Variant):
         raise TrainingError(f"No ConvNet variant {variant!r}: use one of {get_args(Variant)}.")
@@ -132,8 +135,14 @@ def configure(
     if unknown := sorted(set(without) - set(TERMS)):
         raise TrainingError(f"No terms {unknown}: use some of {TERMS}.")
     off: dict[str, Any] = dict.fromkeys(without, 0.0)
+    try:
+        encoder = ConvNetSettings(variant=cast("Variant", variant), timbre=timbre)
+        effects = EffectSettings(colour_db=colour_db)
+    except ValueError as error:
+        raise TrainingError(f"{error}.") from error
     return TrainingSettings(
-        encoder=ConvNetSettings(variant=cast("Variant", variant), timbre=timbre),
+        encoder=encoder,
+        effects=effects,
         triplets=replace(PRESETS[objective], **off),
         minibatch=MinibatchSettings(
             tracks=tracks_per_minibatch,

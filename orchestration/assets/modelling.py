@@ -47,6 +47,7 @@ class ConvNetConfig(dg.Config):
     crop_seconds: float = 4.0
     domain: str = "magnitude"
     timbre: int = 32
+    colour_db: float = 6.0
     without: list[str] = Field(default=[])
     precision: str = "auto"
     devices: int = 1

@@ -330,10 +330,11 @@ FLAT: dict[str, Any] = {
 
 
 def test_flat_names_become_settings() -> None:
-    settings = configure(**FLAT, epochs=7, seed=3, crop_seconds=2.5)
+    settings = configure(**FLAT, epochs=7, seed=3, crop_seconds=2.5, timbre=8, colour_db=1.5)
     minibatch = settings.minibatch
     assert (minibatch.tracks, minibatch.crops, minibatch.steps) == (5, 3, 9)
     assert settings.encoder.variant == "compact"
+    assert (settings.encoder.timbre, settings.effects.colour_db) == (8, 1.5)
     assert settings.triplets == PRESETS[FLAT["objective"]]
     assert (settings.epochs, settings.seed, settings.crop_samples) == (7, 3, 40_000)
 
@@ -357,6 +358,8 @@ def test_terms_are_switched_off_by_name() -> None:
         ({"warmup": float("nan")}, "warmup must be a share from 0 to 1, not nan"),
         ({"learning_rate": -1.0}, "learning_rate must be 0 or above, not -1.0"),
         ({"seed": -1}, "seed must be 0 or above, not -1"),
+        ({"timbre": 128}, "timbre must be from 0 to 127, not 128"),
+        ({"colour_db": -3.0}, "colour_db must be 0 or above, not -3.0"),
     ],
 )
 def test_settings_that_could_not_train_are_refused(changes: dict[str, Any], message: str) -> None:
