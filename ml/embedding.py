@@ -77,17 +77,15 @@ def hear_clips(store: AudioStore, clips: pd.DataFrame, what: str) -> Iterator[Fl
 
     Parameters
     ----------
-    store : AudioStore
-        Where the tracks lie.
-    clips : pandas.DataFrame
-        Columns `digest` and `start` (samples).
+    store, clips
+        See `read_batches`.
     what : str
         Is counted, such as ``"batches embedded"``.
 
     Returns
     -------
-    iterator of numpy.ndarray [shape=(B, 160000)]
-        float32 at 16 kHz.
+    iterator of numpy.ndarray
+        What `read_batches` yields.
     """
     batches = -(-len(clips) // BATCH_CLIPS)
     return track_progress(read_ahead(read_batches(store, clips)), batches, what, logger)
