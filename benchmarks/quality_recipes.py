@@ -19,20 +19,19 @@ def _without_timbre(usual: TrainingSettings) -> TrainingSettings:
     return replace(usual, encoder=replace(usual.encoder, timbre=0))
 
 
-def _without_colour(usual: TrainingSettings) -> TrainingSettings:
-    return replace(usual, effects=replace(usual.effects, colour_db=0))
-
-
-def _like_the_paper(usual: TrainingSettings) -> TrainingSettings:
-    return replace(_without_colour(_without_timbre(usual)), triplets=PRESETS["paper"])
-
-
 def _with_effects(change: Callable[[EffectSettings], EffectSettings]) -> Recipe:
     return lambda usual: replace(usual, effects=change(usual.effects))
 
 
 def _with_minibatch(change: Callable[[MinibatchSettings], MinibatchSettings]) -> Recipe:
     return lambda usual: replace(usual, minibatch=change(usual.minibatch))
+
+
+_without_colour = _with_effects(lambda e: replace(e, colour_db=0))
+
+
+def _like_the_paper(usual: TrainingSettings) -> TrainingSettings:
+    return replace(_without_colour(_without_timbre(usual)), triplets=PRESETS["paper"])
 
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
