@@ -34,6 +34,7 @@ from ml.effects.magnitudes import mel_of_effects
 from ml.spectrogram import SpectrogramSettings, mel_spectrogram
 from ml.splits import hash_track
 from ml.training.cores import count_cores, limit_threads
+from ml.training.gathering import own_rows
 from ml.training.minibatches import MinibatchSettings
 from ml.training.rendering import Domain, Draw, Minibatch, render
 from ml.training.settings import TrainingSettings
@@ -160,7 +161,7 @@ def time_parts(collection: Collection, domain: Domain, rounds: int) -> Iterator[
                 mel_spectrogram(transformed, spectrogram)
         batch = render(draw, spectrogram, domain)
         with part("forward"):
-            embeddings = module.network.embed_mel(batch.mel)
+            embeddings = module.embed(batch, own_rows(len(batch.source)))
         with part("mining and loss"):
             loss = triplet_loss(embeddings, labels_of(batch))
         with part("backward"):
@@ -231,7 +232,7 @@ def prepare(module: TripletModule, batch: Any, device: torch.device) -> Minibatc
 
 def learn(module: TripletModule, batch: Minibatch, optimizer: torch.optim.Optimizer) -> None:
     """Make one step."""
-    loss = triplet_loss(module.network.embed_mel(batch.mel), labels_of(batch)).total
+    loss = triplet_loss(module.embed(batch, own_rows(len(batch.source))), labels_of(batch)).total
     torch.autograd.backward(loss)
     optimizer.step()
     optimizer.zero_grad()
