@@ -117,7 +117,9 @@ def check_disk(environment: Environment) -> str:
 
 def check_memory(environment: Environment) -> str:  # noqa: ARG001
     """See that there is memory to train in."""
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    from search.machine import usable_memory
+
+    total = usable_memory() / 1e9
     if total < MIN_MEMORY_GB:
         raise SoundalikeError(
             f"{total:.1f} GB of memory are too few to train in: use a machine with at least "

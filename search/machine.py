@@ -2,11 +2,18 @@
 
 import os
 import shutil
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from ml.errors import DatabaseError
 
 NEEDED_BYTES = 512 * 2**20  # a fresh data folder, its write-ahead log, and room to stop cleanly
+# Of a container, as it sees it itself: by the second version of control groups, and by the first.
+MEMORY_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 
 
 def require_space(folder: Path) -> None:
@@ -30,6 +37,26 @@ def require_space(folder: Path) -> None:
         )
 
 
+def usable_memory(limits: Iterable[Path] = MEMORY_LIMITS) -> int:
+    """Tell how much memory there is: the machine's, or the container's if it has less.
+
+    Parameters
+    ----------
+    limits : iterable of Path
+        Files that may hold a limit in bytes; one that is missing or says ``max`` is none.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in limits:
+        with suppress(OSError, ValueError):
+            memory = min(memory, int(path.read_text()))
+    return memory
+
+
 def choose_settings() -> str:
     """Choose settings by the memory that there is; ``ALTER SYSTEM`` overrides them.
 
@@ -38,11 +65,13 @@ def choose_settings() -> str:
     str
         Lines of a file that ``postgresql.conf`` includes.
     """
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    memory = usable_memory() // 2**20
     # A parallel index build shares its graph through /dev/shm, which is small in containers.
     shared = shutil.disk_usage("/dev/shm").free // 2**20 if Path("/dev/shm").exists() else 0  # noqa: S108
     settings = {
-        "shared_buffers": f"{max(32, min(512, memory // 8))}MB",
+        # Room for the graph of a large catalogue: a search reads pages all over it, and each that
+        # is not here is copied from the system's cache. What is not used takes no memory.
+        "shared_buffers": f"{max(32, min(8192, memory // 8))}MB",
         "maintenance_work_mem": f"{max(64, min(512, memory // 8))}MB",
         "effective_cache_size": f"{max(64, memory // 2)}MB",
         "dynamic_shared_memory_type": "posix" if shared > 1024 else "mmap",
