@@ -36,7 +36,10 @@ def similar(
 
 
 def sql(
-    command: Annotated[str, typer.Option("-c", help="Run this instead of a prompt.")] = "",
+    command: Annotated[
+        list[str] | None,
+        typer.Option("-c", help="Run this instead of a prompt; several, one after the other."),
+    ] = None,
     file: Annotated[
         Path | None,
         typer.Option(
@@ -50,7 +53,7 @@ def sql(
 
     environment = Environment()
     with open_database(environment.database_url, environment.root) as database:
-        asked = ["-c", command] if command else []
+        asked = [part for statement in command or [] for part in ("-c", statement)]
         asked += ["-v", "ON_ERROR_STOP=1", "-f", str(file)] if file else []
         # The address may hold a password, so it goes by the environment, not by the command line.
         address = {**os.environ, **database.variables}

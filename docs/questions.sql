@@ -7,6 +7,9 @@
 
 \pset null '-'
 
+-- Before a model is active, this says so.
+SELECT resolve_version(NULL) AS version \gset
+
 -- 1. The licence of a track fell through. What could take its place, by somebody else?
 SELECT track_id AS track, artist
 FROM catalogue

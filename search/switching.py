@@ -88,12 +88,17 @@ def roll_back(database: Database, registry: Registry, workspace: Workspace) -> t
     ------
     DatabaseError
         If there was none before, or it was retired.
+    RegistryError
+        If the registry does not have that version; nothing has changed then.
     """
     before = active_version(database)
-    if before is not None and kept_versions(database) == [before]:
+    kept = kept_versions(database)  # the second is where a rollback leads to
+    if before is not None and kept == [before]:
         raise DatabaseError(
             f"Version {before} is the only one that is loaded: there is none to go back to."
         )
+    for target in kept[1:]:
+        registry.find_version(target)
     version = rollback(database)
     _follow(registry, workspace, version, before)
     return before or 0, version
@@ -120,7 +125,8 @@ def retire_version(database: Database, version: int, keep: int = 2) -> None:
     if version in kept and version != active_version(database):
         raise DatabaseError(
             f"Version {version} is one of the last {keep}, which are kept to go back to: "
-            f"ask to keep {kept.index(version)} if it is to go all the same."
+            f"to retire it all the same, `soundalike models retire {version} --keep "
+            f"{kept.index(version)}`."
         )
     retire(database, version)
 

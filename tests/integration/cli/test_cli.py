@@ -70,6 +70,8 @@ def test_sql_runs_a_command(finished: "Home") -> None:
     done = finished.run("soundalike", "sql", "-c", query)
     assert done.returncode == 0
     assert done.stdout.split()[:3] == ["neighbours", "------------", "4"]
+    both = finished.run("soundalike", "sql", "-c", "SELECT 17 AS a", "-c", "SELECT 18 AS b")
+    assert [word for word in both.stdout.split() if word.isdigit()] == ["17", "18"]
     assert finished.run("soundalike", "sql", "-c", "SELECT 1 / 0").returncode != 0
 
 

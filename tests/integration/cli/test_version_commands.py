@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -80,6 +81,18 @@ def test_versions_are_switched_and_retired_by_command(home: "Home") -> None:
     assert "no version 7" in str(refused.exception)
     assert "one of the last 2" in str(invoke(home, "retire", "2").exception)
     assert "nothing to retire" in invoke(home, "retire").stdout
+    assert active(home) == (1, 1)
+
+
+def test_rollback_to_what_the_registry_lacks_changes_nothing(home: "Home", tmp_path: Path) -> None:
+    assert invoke(home, "activate", "2").exit_code == 0
+    empty = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    refused = home.run("soundalike", "models", "rollback", MLFLOW_TRACKING_URI=empty)
+    assert refused.returncode == 1
+    assert "no version 1" in refused.stdout
+    assert active(home) == (2, 2)
+    assert "`soundalike models retire 1 --keep 1`" in str(invoke(home, "retire", "1").exception)
+    assert invoke(home, "rollback").exit_code == 0
     assert active(home) == (1, 1)
 
 

@@ -149,6 +149,9 @@ def test_similar_tracks_say_what_is_wrong(database: Database, catalogue: "Catalo
         similar_tracks(database, "nobody")
     with pytest.raises(DatabaseError, match="k is 0"):
         similar_tracks(database, known, 0)
+    with pytest.raises(DatabaseError, match="k is 2147483647, and may be at most 1000000"):
+        similar_tracks(database, known, 2**31 - 1)
+    assert len(similar_tracks(database, known, 10**6)) == len(catalogue.frame) - 1
 
 
 def test_similar_segments_ask_with_the_segment_nearest_to_the_moment(
@@ -179,12 +182,19 @@ def test_vector_finds_the_track_it_is_of_at_similarity_one(
     assert all(0 <= neighbour.similarity < 0.7 for neighbour in opposite)
 
 
-@pytest.mark.parametrize("vector", [np.zeros(128), np.ones(3), np.full(128, np.nan)])
+@pytest.mark.parametrize(
+    ("vector", "reason"),
+    [
+        (np.zeros(128), "vector is zero, and must have 128 numbers"),
+        (np.ones(3), "vector is of 3 numbers, and must have 128"),
+        (np.full(128, np.nan), "vector"),
+    ],
+)
 def test_vector_that_is_none_is_refused(
-    database: Database, catalogue: "Catalogue", vector: NDArray[np.floating]
+    database: Database, catalogue: "Catalogue", vector: NDArray[np.floating], reason: str
 ) -> None:
     catalogue.serve(database, 1)
-    with pytest.raises(DatabaseError, match="vector"):
+    with pytest.raises(DatabaseError, match=reason):
         similar_to_vector(database, vector)
 
 
