@@ -35,4 +35,6 @@ def explain_event(event: dg.DagsterEvent) -> str:
         return str(failure.user_failure_data.description)
     if failure.error is None:
         return "no reason given"
+    if failure.error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+        return "it was interrupted"
     return (failure.error.cause or failure.error).message.strip()
