@@ -2,9 +2,9 @@
 
 A graph is read at random, a page for every vector that is looked at; those that the server does not
 hold are copied from the system's cache, though they lie in memory. Settings take turns on the same
-version, generated and indexed once: Postgres's own, the half gigabyte that the embedded server had
-at most, and what it chooses by the machine. Ten segments are asked for by bare SQL, ten distinct
-tracks by `similar_segments`, each widened as `benchmarks.search` widens it.
+version, generated and indexed once: Postgres's own, half a gigabyte, and what the embedded server
+chooses by the machine. Ten segments are asked for by bare SQL, ten distinct tracks by
+`similar_segments`, each widened as `benchmarks.search` widens it.
 
     python -m benchmarks.buffers --rows 1900000
 """
@@ -32,7 +32,7 @@ from search.database import Database, open_database
 
 PER_TRACK = 10
 FUNCTION = "similar_segments"
-SETTINGS = {"Postgres's default": "128MB", "as it was at most": "512MB", "by the machine": None}
+SETTINGS = {"Postgres's default": "128MB", "half a gigabyte": "512MB", "by the machine": None}
 GOAL = 1.25  # times as fast as with half a gigabyte, where the index is larger than that
 
 
@@ -71,7 +71,7 @@ def main() -> None:
                         print(rows[-1], flush=True)
     before, now = list(SETTINGS)[1:]
     goals = [
-        at_least(f"{name}, {before} beside {now}", GOAL, p50[before, name] / p50[now, name])
+        at_least(f"{name}: {before} beside {now}", GOAL, p50[before, name] / p50[now, name])
         for name in (BARE_NAME, FUNCTION)
     ]
     print_report("buffers", rows, goals)
