@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from search.binaries import as_ordinary_user, binaries
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "docker-compose.yaml").read_text())
@@ -90,6 +92,40 @@ def test_addresses_name_services_and_their_ports() -> None:
     }
     code = SERVICES["daemon"]["environment"]
     assert (code["CODE_HOST"], code["CODE_PORT"]) in served
+
+
+@pytest.mark.parametrize("set_to", ["", "512MB"])
+def test_postgres_takes_its_settings(set_to: str, tmp_path: Path) -> None:
+    program, *options = SERVICES["postgres"]["command"]
+    options = [re.sub(r"\$\{\w+:-(\w+)\}", set_to or r"\1", option) for option in options]
+    (tmp_path / "PG_VERSION").write_text("18\n")
+    (tmp_path / "postgresql.conf").touch()
+    tmp_path.chmod(0o700)
+    done = subprocess.run(
+        [
+            *as_ordinary_user(),
+            str(binaries() / program),
+            *options,
+            "-D",
+            str(tmp_path),
+            "-C",
+            "shared_buffers",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) * 8192 == (512 if set_to else 2048) * 2**20
+
+
+def test_postgres_can_share_the_largest_graph() -> None:
+    cache = 4 * 2**30  # Postgres's default of effective_cache_size, of which a graph may take half
+    options = "".join(SERVICES["postgres"]["command"])
+    assert "effective_cache_size" not in options
+    shared = re.fullmatch(r"(\d+)gb", SERVICES["postgres"]["shm_size"])
+    assert shared
+    assert cache / 2 < int(shared[1]) * 2**30
 
 
 def test_files_that_the_image_is_made_of_exist() -> None:
